@@ -1,0 +1,196 @@
+//! The control API's JSON documents.
+//!
+//! The agent serves them on its unix socket; `lbctl` prints them. When the agent is dead, `lbctl` fills the same
+//! documents from the pinned maps: what only the agent knows (names, health) is then absent.
+//!
+//! | request | document |
+//! | --- | --- |
+//! | `GET /v1/status` | [`Status`] |
+//! | `GET /v1/vips` | `[`[`Vip`]`]` |
+//! | `GET /v1/backends` | `[`[`Backend`]`]` |
+#![forbid(unsafe_code)]
+
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Where the agent listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/lb-agent/api.sock";
+/// `GET`: [`Status`].
+pub const PATH_STATUS: &str = "/v1/status";
+/// `GET`: a list of [`Vip`].
+pub const PATH_VIPS: &str = "/v1/vips";
+/// `GET`: a list of [`Backend`].
+pub const PATH_BACKENDS: &str = "/v1/backends";
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Balances.
+    Ingress,
+    /// Decapsulates for its VIPs.
+    Backend,
+}
+
+/// How a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// In the driver.
+    Native,
+    /// In the kernel's generic path: several times slower.
+    Generic,
+}
+
+/// `GET /v1/status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the agent, or of lbctl where the agent is not running.
+    pub version: String,
+    /// Version of the map layouts.
+    pub abi_version: u32,
+    /// What the node does; absent if nothing is installed.
+    pub role: Option<Role>,
+    /// Directory of the pins.
+    pub pins: PathBuf,
+    /// The daemon; absent when it is not running.
+    pub agent: Option<Agent>,
+    /// Where a program is or should be attached.
+    pub interfaces: Vec<Interface>,
+    /// What is wrong, one sentence each; empty when all is well.
+    pub problems: Vec<String>,
+    /// Packets by reason over all VIPs since the counters were made, zeros left out.
+    pub packets: BTreeMap<String, u64>,
+}
+
+/// The daemon itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Agent {
+    /// Process id.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// Whether desired state has been installed at least once.
+    pub ready: bool,
+    /// Its config file.
+    pub config: Config,
+}
+
+/// The config file as the agent sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Config {
+    /// Path.
+    pub file: PathBuf,
+    /// Number of times a config was taken over since the start; 1 after the start.
+    pub generation: u64,
+    /// Why the newest version of the file was refused; absent while the running config is the newest.
+    pub error: Option<String>,
+}
+
+/// An interface with our program.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Interface {
+    /// Name.
+    pub name: String,
+    /// Kernel's index; absent if the interface does not exist.
+    pub index: Option<u32>,
+    /// How the program is attached; absent if it is not.
+    pub mode: Option<Mode>,
+    /// Id of the attached program, as in `bpftool prog`.
+    pub program_id: Option<u32>,
+}
+
+/// One service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Vip {
+    /// Name in the config; absent without agent.
+    pub name: Option<String>,
+    /// VIP address.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// Members in the order of their addresses.
+    pub members: Vec<Member>,
+    /// Bytes of all packets for this service as they arrived.
+    pub bytes: u64,
+    /// Packets by reason, zeros left out.
+    pub packets: BTreeMap<String, u64>,
+}
+
+/// One backend of one service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Member {
+    /// Name in the config; absent without agent.
+    pub name: Option<String>,
+    /// Where its packets are sent.
+    pub address: IpAddr,
+    /// Encapsulation: `ipip4` or `ipip6`.
+    pub encapsulation: String,
+    /// Configured weight; absent without agent.
+    pub weight: Option<u16>,
+    /// Whether it may take traffic.
+    pub up: bool,
+    /// Slots of the ring that name it.
+    pub slots: u32,
+    /// The way to it; absent while there is none.
+    pub next_hop: Option<NextHop>,
+    /// Packets sent to it for this service.
+    pub packets: u64,
+    /// Bytes sent to it for this service.
+    pub bytes: u64,
+}
+
+/// Where packets for a backend leave the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextHop {
+    /// Name of the egress interface (`#N` if only its index is known).
+    pub interface: String,
+    /// Gateway, or the backend itself.
+    pub neighbour: IpAddr,
+    /// MAC of the neighbour; absent while it is unresolved.
+    pub mac: Option<String>,
+    /// Source of the outer header.
+    pub source: IpAddr,
+    /// MTU in bytes.
+    pub mtu: u16,
+}
+
+/// One backend over all services.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Backend {
+    /// Name in the config; absent without agent.
+    pub name: Option<String>,
+    /// Where its packets are sent.
+    pub address: IpAddr,
+    /// The services it is a member of, as `address:port/protocol`, with its state there.
+    pub services: Vec<BackendService>,
+    /// Packets sent to it.
+    pub packets: u64,
+    /// Bytes sent to it.
+    pub bytes: u64,
+}
+
+/// A backend's part in one service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BackendService {
+    /// `address:port/protocol`.
+    pub service: String,
+    /// Whether it may take traffic there.
+    pub up: bool,
+    /// What the health check says; absent without agent.
+    pub health: Option<Health>,
+}
+
+/// What a health check says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Health {
+    /// `up`, `down`, `unknown` (no result yet) or `unchecked`.
+    pub state: String,
+    /// Why the last failed check failed; absent after a success.
+    pub last_error: Option<String>,
+    /// Seconds since the state last changed.
+    pub since_seconds: u64,
+}

@@ -1,0 +1,1 @@
+//! Test beds and packet builders.

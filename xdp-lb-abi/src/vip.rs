@@ -1,0 +1,94 @@
+//! The VIP table: which service, or which VIP address, a packet belongs to.
+
+use core::net::IpAddr;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{Addr, Family};
+
+/// Key of the VIP table.
+///
+/// A service is (address, port, protocol). A VIP address has one more entry, with port and protocol 0, that says what
+/// becomes of packets for none of its services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct VipKey {
+    /// Destination address.
+    pub addr: Addr,
+    /// Destination port as it stands in the packet (network order).
+    pub port_be: u16,
+    /// IP protocol number (RFC 790 registry): 6 TCP, 17 UDP; 0 for the address's own entry.
+    pub protocol: u8,
+    /// IP version: 4 or 6.
+    pub family: u8,
+    /// Zero: hash keys must have every byte initialised.
+    pub zero: u32,
+}
+
+impl VipKey {
+    /// Key of the address's own entry.
+    #[inline(always)]
+    pub const fn of_address(addr: Addr, family: Family) -> Self {
+        Self { addr, port_be: 0, protocol: 0, family: family as u8, zero: 0 }
+    }
+
+    /// Key of the service `ip:port` with the given IP protocol number.
+    pub fn of_service(ip: IpAddr, port: u16, protocol: u8) -> Self {
+        Self { addr: ip.into(), port_be: port.to_be(), protocol, family: Family::from(&ip) as u8, zero: 0 }
+    }
+
+    /// The address of this key; `None` if the family is neither 4 nor 6.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self.family {
+            4 => Some(self.addr.to_ip(Family::V4)),
+            6 => Some(self.addr.to_ip(Family::V6)),
+            _ => None,
+        }
+    }
+
+    /// The port in host order.
+    pub const fn port(&self) -> u16 {
+        u16::from_be(self.port_be)
+    }
+}
+
+/// What an entry of the VIP table stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum VipKind {
+    /// A service: packets go to the member that its ring names.
+    Service = 1,
+    /// A VIP address that is not bound on this node: what matches no service is dropped.
+    Address = 2,
+    /// A VIP address that is also bound on this node: what matches no service is for this node's own stack.
+    LocalAddress = 3,
+}
+
+/// Value of the VIP table: eight bytes, replaced as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Vip {
+    /// Index of the ring (services only) and of the counters. Never 0.
+    pub id: u32,
+    /// A [`VipKind`].
+    pub kind: u8,
+    /// Zero.
+    pub zero: [u8; 3],
+}
+
+impl Vip {
+    /// An entry of the given kind.
+    pub const fn new(id: u32, kind: VipKind) -> Self {
+        Self { id, kind: kind as u8, zero: [0; 3] }
+    }
+
+    /// The kind, or `None` if the table holds a value of another version.
+    pub const fn kind(&self) -> Option<VipKind> {
+        match self.kind {
+            1 => Some(VipKind::Service),
+            2 => Some(VipKind::Address),
+            3 => Some(VipKind::LocalAddress),
+            _ => None,
+        }
+    }
+}
