@@ -1,1 +1,4 @@
+//! `lb-agent`: entry point of the daemon.
+#![forbid(unsafe_code)]
+
 fn main() {}

@@ -1,0 +1,1 @@
+//! The config file: from text to a checked [`Config`], or every error with its place.

@@ -1,0 +1,1 @@
+//! Next hops: what the kernel knows about the way to each backend.
