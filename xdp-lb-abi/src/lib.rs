@@ -15,7 +15,7 @@ pub mod vip;
 
 pub use address::{Addr, Family};
 pub use counters::{MemberCounters, ReasonCounters};
-pub use decap::TunnelSource;
+pub use decap::{SourceKey, TunnelSource};
 pub use next_hop::NextHop;
 pub use reason::{Reason, ReasonKind};
 pub use ring::{Encapsulation, Member, Slot};
@@ -52,7 +52,7 @@ pub mod map {
     pub const DECAP_TUNNELS: &str = "DECAP_TUNNELS";
     /// `HashMap<VipKey, u32>`: VIP addresses that a backend accepts inside a tunnel (port and protocol are 0).
     pub const DECAP_VIPS: &str = "DECAP_VIPS";
-    /// `LpmTrie<[u8; 17], u32>`: prefixes that tunnelled packets may come from (see [`crate::TunnelSource`]).
+    /// `LpmTrie<[u8; 20], u32>`: prefixes that tunnelled packets may come from (see [`crate::TunnelSource`]).
     pub const DECAP_SOURCES: &str = "DECAP_SOURCES";
     /// `PerCpuArray<ReasonCounters>` with one element: what the decapsulation program did.
     pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";

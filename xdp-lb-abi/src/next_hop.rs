@@ -25,14 +25,8 @@ pub struct NextHop {
 
 impl NextHop {
     /// An unused entry.
-    pub const NONE: Self = Self {
-        link: 0,
-        egress: 0,
-        interface: 0,
-        source: Addr::UNSPECIFIED,
-        neighbour: Addr::UNSPECIFIED,
-        families: 0,
-    };
+    pub const NONE: Self =
+        Self { link: 0, egress: 0, interface: 0, source: Addr::UNSPECIFIED, neighbour: Addr::UNSPECIFIED, families: 0 };
 }
 
 /// A MAC address and a 16-bit number in one word, as they are stored: bytes 0..6 and 6..8.

@@ -104,6 +104,8 @@ reasons! {
     InnerNotVip = "inner_not_vip", Drop;
     /// Tunnelled, and the inner packet is truncated, or not of the family that the outer header names.
     InnerMalformed = "inner_malformed", Drop;
+    /// Tunnelled and marked as congested on the way, but the inner packet cannot carry the mark (RFC 6040, section 4.2).
+    EcnRefused = "ecn_refused", Drop;
 }
 
 #[cfg(test)]
