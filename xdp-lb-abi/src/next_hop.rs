@@ -41,16 +41,49 @@ pub struct Link {
 impl Link {
     /// The word that is stored.
     pub const fn encode(self) -> u64 {
-        let [a, b, c, d, e, f] = self.mac;
-        let [g, h] = self.mtu.to_ne_bytes();
-        u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+        let mut bytes = [0; 8];
+        let (mac, mtu) = bytes.split_at_mut(6);
+        mac.copy_from_slice(&self.mac);
+        mtu.copy_from_slice(&self.mtu.to_ne_bytes());
+        u64::from_ne_bytes(bytes)
     }
 
     /// Reads the word.
     pub const fn decode(word: u64) -> Self {
-        let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
-        Self { mac: [a, b, c, d, e, f], mtu: u16::from_ne_bytes([g, h]) }
+        let bytes = word.to_ne_bytes();
+        let mut mac = [0; 6];
+        mac.copy_from_slice(bytes.split_at(6).0);
+        Self { mac, mtu: Self::mtu_of(word) }
+    }
+
+    /// The MTU of a stored word, without taking the address apart.
+    #[inline(always)]
+    pub const fn mtu_of(word: u64) -> u16 {
+        if cfg!(target_endian = "little") { (word >> 48) as u16 } else { word as u16 }
+    }
+
+    /// The first 12 bytes of a frame, destination and source MAC, from the words of a next hop: as they stand in
+    /// memory, 8 bytes and 4 bytes.
+    #[inline(always)]
+    pub const fn frame_addresses(link: u64, egress: u64) -> (u64, u32) {
+        let (destination, source) = (u64::from_le(link), u64::from_le(egress));
+        (((destination & 0xffff_ffff_ffff) | (source << 48)).to_le(), ((source >> 16) as u32).to_le())
     }
 }
 
 const _: () = assert!(size_of::<NextHop>() == 64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_survives_encoding_and_gives_the_addresses_of_a_frame() {
+        let neighbour = Link { mac: [1, 2, 3, 4, 5, 6], mtu: 1500 };
+        let egress = Link { mac: [7, 8, 9, 10, 11, 12], mtu: 0 };
+        assert_eq!(Link::decode(neighbour.encode()), neighbour);
+        let (first, rest) = Link::frame_addresses(neighbour.encode(), egress.encode());
+        assert_eq!(first.to_ne_bytes(), [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(rest.to_ne_bytes(), [9, 10, 11, 12]);
+    }
+}
