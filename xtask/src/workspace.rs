@@ -1,0 +1,18 @@
+//! Where things are in this workspace.
+
+use std::path::{Path, PathBuf};
+
+/// The workspace's root directory.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
+}
+
+/// Where cargo puts what it builds for the host.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// Where the finished BPF objects lie. The build script of `xdp-lb` looks here, whatever cargo's target directory is.
+pub(crate) fn bpf_objects() -> PathBuf {
+    root().join("target/bpf")
+}
