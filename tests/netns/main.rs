@@ -1,0 +1,3 @@
+//! Real programs, servers and traffic between network namespaces.
+
+mod beds;
