@@ -44,13 +44,22 @@ impl fmt::Display for BpfToolchain {
     }
 }
 
-/// Why a route cannot be taken, in words for the person who set up the machine.
+/// Why neither route can be taken, in words for the person who set up the machine.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Obstacle(pub(crate) String);
+pub(crate) struct Obstacles {
+    nightly: String,
+    debian: String,
+}
+
+impl fmt::Display for Obstacles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nightly: {}; Debian: {}", self.nightly, self.debian)
+    }
+}
 
 /// Tries both routes, the nightly first because it is what people set up on purpose.
-pub(crate) fn find() -> Result<BpfToolchain, [Obstacle; 2]> {
-    nightly().or_else(|nightly| debian().map_err(|debian| [nightly, debian]))
+pub(crate) fn find() -> Result<BpfToolchain, Obstacles> {
+    nightly().or_else(|nightly| debian().map_err(|debian| Obstacles { nightly, debian }))
 }
 
 impl BpfToolchain {
@@ -77,67 +86,73 @@ impl BpfToolchain {
         command
     }
 
+    /// This compiler's `cargo-clippy`, if it is installed.
+    pub(crate) fn clippy(&self) -> Option<PathBuf> {
+        Some(self.rustc.with_file_name("cargo-clippy")).filter(|path| path.is_file())
+    }
+
     /// The LLVM that this compiler uses. bpf-linker must load this one and no other: it reads bitcode of its compiler.
     pub(crate) fn llvm(&self) -> &Path {
         &self.llvm
     }
 }
 
-fn nightly() -> Result<BpfToolchain, Obstacle> {
-    let missing = |what: &str| {
-        Obstacle(format!("nightly: {what}; `rustup toolchain install nightly --component rust-src` adds it"))
-    };
+fn nightly() -> Result<BpfToolchain, String> {
     let sysroot = process::ask(
         Command::new("rustup")
             .args(["run", "nightly", "rustc", "--print", "sysroot"])
             // Only look: without this, newer versions of rustup download what is asked for.
             .env("RUSTUP_AUTO_INSTALL", "0"),
-    );
-    let sysroot = PathBuf::from(sysroot.ok_or_else(|| missing("rustup has no such toolchain"))?);
+    )
+    .map(PathBuf::from)
+    .ok_or("rustup has no such toolchain")?;
     if !sysroot.join("lib/rustlib/src/rust/library/core").is_dir() {
-        return Err(missing("the toolchain is there, but not its component rust-src"));
+        return Err("the toolchain lacks the component rust-src".into());
     }
     let rustc = sysroot.join("bin/rustc");
     let version = usable_version(&rustc)?;
-    let llvm = library_in(&sysroot.join("lib"))
-        .ok_or_else(|| Obstacle(format!("nightly: no libLLVM*.so in {}", sysroot.join("lib").display())))?;
+    let libraries = sysroot.join("lib");
+    let llvm = library_in(&libraries).ok_or_else(|| format!("no libLLVM*.so in {}", libraries.display()))?;
     Ok(BpfToolchain { route: Route::Nightly, rustc, version, llvm })
 }
 
-fn debian() -> Result<BpfToolchain, Obstacle> {
-    let package = |name: &str| process::ask(Command::new("dpkg").args(["-L", name]));
-    let missing = |name: &str| Obstacle(format!("Debian: the package {name} is not installed"));
-
-    let files = package("rustc-web").ok_or_else(|| missing("rustc-web"))?;
-    let rustc = files
-        .lines()
-        .find(|path| path.ends_with("/bin/rustc"))
-        .map(PathBuf::from)
-        .ok_or_else(|| Obstacle("Debian: the package rustc-web holds no bin/rustc".into()))?;
-    let core = package("libstd-rust-web-dev-bpf").ok_or_else(|| missing("libstd-rust-web-dev-bpf"))?;
-    if !core.lines().any(|path| path.contains(TARGET) && path.contains("/libcore-")) {
-        return Err(Obstacle(format!("Debian: the package libstd-rust-web-dev-bpf holds no core for {TARGET}")));
+fn debian() -> Result<BpfToolchain, String> {
+    let rustc = package_files("rustc-web")?
+        .into_iter()
+        .find(|path| path.ends_with("bin/rustc"))
+        .ok_or("the package rustc-web holds no bin/rustc")?;
+    let core = package_files("libstd-rust-web-dev-bpf")?;
+    if !core.iter().any(|path| path.iter().any(|part| part == TARGET)) {
+        return Err(format!("the package libstd-rust-web-dev-bpf holds nothing for {TARGET}"));
     }
     let version = usable_version(&rustc)?;
     let library = format!("libllvm{LLVM_MAJOR}");
-    let llvm = package(&library)
-        .and_then(|files| files.lines().find(|path| is_llvm_library(path)).map(PathBuf::from))
-        .ok_or_else(|| missing(&library))?;
+    let llvm = package_files(&library)?
+        .into_iter()
+        .find(|path| is_llvm_library(path))
+        .ok_or_else(|| format!("the package {library} holds no libLLVM*.so"))?;
     Ok(BpfToolchain { route: Route::Debian, rustc, version, llvm })
 }
 
+/// Files of an installed Debian package.
+fn package_files(package: &str) -> Result<Vec<PathBuf>, String> {
+    let files = process::ask(Command::new("dpkg").args(["-L", package]));
+    let files = files.ok_or_else(|| format!("the package {package} is not installed"))?;
+    Ok(files.lines().map(PathBuf::from).collect())
+}
+
 /// The compiler's version, if bpf-linker can read what it writes.
-fn usable_version(rustc: &Path) -> Result<String, Obstacle> {
-    let verbose = process::ask(Command::new(rustc).arg("-vV"))
-        .ok_or_else(|| Obstacle(format!("{} does not run", rustc.display())))?;
+fn usable_version(rustc: &Path) -> Result<String, String> {
+    let verbose =
+        process::ask(Command::new(rustc).arg("-vV")).ok_or_else(|| format!("{} does not run", rustc.display()))?;
     let version = verbose.lines().next().unwrap_or_default().to_owned();
     match llvm_major(&verbose) {
         Some(LLVM_MAJOR) => Ok(version),
-        found => Err(Obstacle(format!(
-            "{version} at {} uses LLVM {}, the linker needs {LLVM_MAJOR}; choose a toolchain with LLVM {LLVM_MAJOR}",
+        found => Err(format!(
+            "{version} at {} uses LLVM {}, but the linker reads LLVM {LLVM_MAJOR}",
             rustc.display(),
             found.map_or_else(|| "of an unknown version".into(), |major| major.to_string()),
-        ))),
+        )),
     }
 }
 
@@ -147,11 +162,11 @@ fn llvm_major(verbose: &str) -> Option<u32> {
 
 fn library_in(directory: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(directory).ok()?;
-    entries.flatten().map(|entry| entry.path()).find(|path| is_llvm_library(&path.to_string_lossy()))
+    entries.flatten().map(|entry| entry.path()).find(|path| is_llvm_library(path))
 }
 
-fn is_llvm_library(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or_default();
+fn is_llvm_library(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with("libLLVM") && name.contains(".so")
 }
 
@@ -167,9 +182,9 @@ mod tests {
 
     #[test]
     fn a_library_is_told_from_its_neighbours_by_name() {
-        assert!(is_llvm_library("/usr/lib/x86_64-linux-gnu/libLLVM.so.22.1"));
-        assert!(is_llvm_library("lib/libLLVM-22-rust-1.97.0-nightly.so"));
-        assert!(!is_llvm_library("/usr/lib/x86_64-linux-gnu/libLTO.so.22.1"));
-        assert!(!is_llvm_library("/usr/share/doc/libllvm22/copyright"));
+        assert!(is_llvm_library("/usr/lib/x86_64-linux-gnu/libLLVM.so.22.1".as_ref()));
+        assert!(is_llvm_library("lib/libLLVM-22-rust-1.97.0-nightly.so".as_ref()));
+        assert!(!is_llvm_library("/usr/lib/x86_64-linux-gnu/libLTO.so.22.1".as_ref()));
+        assert!(!is_llvm_library("/usr/share/doc/libllvm22/copyright".as_ref()));
     }
 }

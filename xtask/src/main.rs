@@ -10,7 +10,10 @@ use clap::{Parser, Subcommand};
 
 mod bpf_toolchain;
 mod build_ebpf;
+mod demo;
 mod process;
+mod setup;
+mod test;
 mod workspace;
 
 /// Set-up, builds, tests and the demo of this workspace.
@@ -23,8 +26,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Find or install what building and testing need.
+    Setup(setup::Options),
     /// Build the XDP programs into target/bpf/.
     BuildEbpf(build_ebpf::Options),
+    /// Run every test: host code, packets through the real programs, traffic in network namespaces.
+    Test(test::Options),
+    /// Show the load balancer at work in network namespaces, with real traffic and a backend that fails.
+    Demo(demo::Options),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +48,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
+        Command::Setup(options) => setup::run(options),
         Command::BuildEbpf(options) => build_ebpf::run(options),
+        Command::Test(options) => test::run(&options),
+        Command::Demo(options) => demo::run(options),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +13,19 @@ pub(crate) fn cargo() -> Command {
     scrub(&mut command);
     command.current_dir(crate::workspace::root());
     command
+}
+
+/// A program of the system, which must not load libraries of the Rust toolchain that runs this tool.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    scrub(&mut command);
+    command.env_remove("LD_LIBRARY_PATH");
+    command
+}
+
+/// Whether root runs this.
+pub(crate) fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 /// Removes what `cargo run` says about this package: build scripts that watch such variables would run again and again,

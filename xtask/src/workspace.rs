@@ -12,6 +12,16 @@ pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
+/// What `cargo install --root` is told for programs of this workspace alone.
+pub(crate) fn tools_root() -> PathBuf {
+    root().join("target/tools")
+}
+
+/// Programs of this workspace alone.
+pub(crate) fn tools() -> PathBuf {
+    tools_root().join("bin")
+}
+
 /// Where the finished BPF objects lie. The build script of `xdp-lb` looks here, whatever cargo's target directory is.
 pub(crate) fn bpf_objects() -> PathBuf {
     root().join("target/bpf")

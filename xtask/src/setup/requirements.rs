@@ -1,0 +1,150 @@
+//! The table of what building and testing need: what it is for, how it is recognised, and where it comes from.
+
+use super::detect;
+
+/// What a requirement is needed for; each level includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Building the XDP programs.
+    Build,
+    /// The tests and the demo.
+    Test,
+    /// Tests against optional servers, and the checks of `.ci/run`.
+    All,
+}
+
+/// How a requirement is recognised.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Detect {
+    /// A program of this name.
+    Program(&'static str),
+    /// A program that cargo installs, in one of the versions that begin with `version`.
+    CargoProgram(CargoProgram),
+    /// A program beside the cargo that runs this tool.
+    ToolchainProgram(&'static str),
+    /// A compiler for the BPF target.
+    BpfCompiler,
+    /// clippy beside that compiler: it must read the same `core`.
+    BpfClippy,
+}
+
+/// Where a requirement comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// Debian packages.
+    Packages(&'static [&'static str]),
+    /// crates.io, in the version that [`Detect::CargoProgram`] names.
+    CratesIo(CargoProgram),
+    /// A rustup component of the toolchain in use.
+    Component(&'static str),
+    /// clippy from where the BPF compiler came from.
+    BpfClippy,
+}
+
+/// A program that `cargo install` builds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CargoProgram {
+    /// Name of the crate and of its program.
+    pub(crate) name: &'static str,
+    /// The version that is installed if there is none.
+    pub(crate) version: &'static str,
+    /// Beginning of the versions that will do.
+    pub(crate) accepted: &'static str,
+}
+
+/// Links BPF objects. Each minor version belongs to one LLVM (see [`crate::bpf_toolchain::LLVM_MAJOR`]).
+pub(crate) const BPF_LINKER: CargoProgram = CargoProgram { name: "bpf-linker", version: "0.10.3", accepted: "0.10." };
+
+const CARGO_DENY: CargoProgram = CargoProgram { name: "cargo-deny", version: "0.20.2", accepted: "0." };
+
+/// One thing that a command needs.
+#[derive(Debug)]
+pub(crate) struct Requirement {
+    /// Name in reports.
+    pub(crate) name: &'static str,
+    /// What it is for.
+    pub(crate) purpose: &'static str,
+    /// From which level on it is needed.
+    pub(crate) level: Level,
+    /// How it is recognised.
+    pub(crate) detect: Detect,
+    /// Where it comes from.
+    pub(crate) source: Source,
+}
+
+impl Requirement {
+    /// What was found, or why nothing was, in words for a person.
+    pub(crate) fn find(&self) -> Result<String, String> {
+        detect::find(self.detect)
+    }
+}
+
+/// A program that Debian packages.
+const fn packaged(
+    program: &'static str,
+    package: &'static [&'static str],
+    level: Level,
+    purpose: &'static str,
+) -> Requirement {
+    Requirement { name: program, purpose, level, detect: Detect::Program(program), source: Source::Packages(package) }
+}
+
+/// Everything, in the order in which it is reported.
+pub(crate) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        name: "BPF compiler",
+        purpose: "compiles the XDP programs",
+        level: Level::Build,
+        detect: Detect::BpfCompiler,
+        source: Source::Packages(&["rustc-web", "libstd-rust-web-dev-bpf"]),
+    },
+    Requirement {
+        name: "bpf-linker",
+        purpose: "links the XDP programs",
+        level: Level::Build,
+        detect: Detect::CargoProgram(BPF_LINKER),
+        source: Source::CratesIo(BPF_LINKER),
+    },
+    packaged("ip", &["iproute2"], Level::Test, "makes network namespaces"),
+    packaged("ethtool", &["ethtool"], Level::Test, "switches veth offloads off"),
+    packaged("curl", &["curl"], Level::Test, "sends requests through a VIP"),
+    packaged("nginx", &["nginx-light"], Level::Test, "answers them"),
+    packaged("tcpdump", &["tcpdump"], Level::Test, "shows what is on the wire"),
+    packaged("bpftool", &["bpftool"], Level::Test, "shows programs and maps as the kernel sees them"),
+    packaged("capsh", &["libcap2-bin"], Level::Test, "runs programs with few capabilities"),
+    packaged("haproxy", &["haproxy"], Level::All, "backend in tests"),
+    packaged("varnishd", &["varnish"], Level::All, "backend in tests"),
+    packaged("wrk", &["wrk"], Level::All, "load in tests"),
+    packaged("h2load", &["nghttp2-client"], Level::All, "HTTP/2 load in tests"),
+    packaged("tshark", &["tshark"], Level::All, "an independent reading of our packets"),
+    packaged("iperf3", &["iperf3"], Level::All, "throughput in tests"),
+    packaged("promtool", &["prometheus"], Level::All, "checks metrics and alert rules"),
+    Requirement {
+        name: "rustfmt",
+        purpose: "checks the code's format",
+        level: Level::All,
+        detect: Detect::ToolchainProgram("cargo-fmt"),
+        source: Source::Component("rustfmt"),
+    },
+    Requirement {
+        name: "clippy",
+        purpose: "checks the user-space code",
+        level: Level::All,
+        detect: Detect::ToolchainProgram("cargo-clippy"),
+        source: Source::Component("clippy"),
+    },
+    Requirement {
+        name: "BPF clippy",
+        purpose: "checks the XDP programs",
+        level: Level::All,
+        detect: Detect::BpfClippy,
+        source: Source::BpfClippy,
+    },
+    Requirement {
+        name: "cargo-deny",
+        purpose: "checks licences and sources of dependencies",
+        level: Level::All,
+        detect: Detect::CargoProgram(CARGO_DENY),
+        source: Source::CratesIo(CARGO_DENY),
+    },
+];
