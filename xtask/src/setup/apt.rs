@@ -153,9 +153,9 @@ mod tests {
             text,
             "    apt-get -o DPkg::Lock::Timeout=300 update\n    \
              DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends \
-             nginx-light curl\n"
+             nginx-light curl"
         );
         let text = commands_for_root(&["curl"], false);
-        assert!(text.contains(POLICY) && text.ends_with("rm /usr/sbin/policy-rc.d\n"), "{text}");
+        assert!(text.contains(POLICY) && text.ends_with("rm /usr/sbin/policy-rc.d"), "{text}");
     }
 }
