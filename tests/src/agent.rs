@@ -1,5 +1,7 @@
 //! The real daemon and the real command line on a host of a bed.
 
+pub mod config;
+
 use std::{
     env,
     net::{Ipv4Addr, SocketAddr, TcpStream},
