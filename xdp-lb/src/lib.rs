@@ -3,11 +3,26 @@
 //! No I/O besides bpf(2), link queries and the pin directory; no clock, no threads, no names of backends: the daemon
 //! and the command line bring those.
 
+pub mod apply;
+pub mod attach;
+pub mod decap;
+pub mod explain;
 pub mod installed;
+pub mod interface;
+mod layout;
+mod mapped;
 pub mod model;
+pub mod pins;
 pub mod plan;
+pub mod program;
 pub mod ring;
+mod sys;
+pub mod tables;
+pub mod totals;
 
+pub use apply::Writer;
 pub use installed::Installed;
 pub use model::Desired;
+pub use pins::Pins;
 pub use plan::{Change, Plan, plan};
+pub use tables::Tables;

@@ -12,7 +12,7 @@ fn service(number: u8) -> Service {
 }
 
 fn member(number: u8) -> MemberKey {
-    let tunnel = if number % 5 == 0 {
+    let tunnel = if number.is_multiple_of(5) {
         IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(number)])
     } else {
         IpAddr::from([10, 0, 0, number])

@@ -14,7 +14,7 @@ fn equal_shares(count: u16) -> Vec<Share> {
     (1..=count).map(|index| Share { member: member(index.into()), index, weight: 100 }).collect()
 }
 
-fn counts(slots: &[u16]) -> BTreeMap<u16, usize> {
+fn counts(slots: &[u16]) -> BTreeMap<u16, u32> {
     slots.iter().fold(BTreeMap::new(), |mut counts, index| {
         *counts.entry(*index).or_default() += 1;
         counts
@@ -45,7 +45,7 @@ proptest! {
         let counts = counts(&RingSpec::new(seed, shares.clone()).build());
         for share in shares {
             let fair = 65_537.0 * f64::from(share.weight) / total;
-            let got = counts.get(&share.index).copied().unwrap_or(0) as f64;
+            let got = f64::from(counts.get(&share.index).copied().unwrap_or(0));
             // A slot cannot be split: below a hundred slots one slot is more than 1 %.
             prop_assert!((got - fair).abs() <= (fair * 0.01).max(1.0), "{got} slots, fair {fair}");
         }
@@ -84,6 +84,8 @@ fn slots_stay_what_they_are_from_release_to_release() {
     // Nodes of different releases share VIPs during an upgrade: a change of these numbers breaks connections.
     let slots = RingSpec::new(42, equal_shares(10)).build();
     let mut hasher = SipHasher24::new_with_keys(0, 0);
-    slots.iter().for_each(|index| hasher.write_u16(*index));
+    for index in slots {
+        hasher.write_u16(index);
+    }
     assert_eq!(hasher.finish(), 17_629_383_756_251_816_429, "the slots of an existing ring changed");
 }

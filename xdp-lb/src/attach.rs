@@ -1,0 +1,261 @@
+//! Attaching to interfaces by pinned links: first time, replacing a predecessor, and letting go.
+
+use std::{io, path::PathBuf};
+
+use aya::programs::{
+    ProgramError, XdpMode,
+    links::{FdLink, LinkError, PinnedLink},
+    xdp::XdpLink,
+};
+
+use crate::{
+    interface::{Interface, Mode},
+    pins::{self, Pins, PinsError},
+    program::{Program, ProgramKind},
+    sys,
+};
+
+/// How a program may be attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModeChoice {
+    /// In the driver, or not at all.
+    #[default]
+    Native,
+    /// In the kernel's generic path.
+    Generic,
+    /// In the driver, and in the generic path where the driver has no native XDP.
+    NativeOrGeneric,
+}
+
+impl ModeChoice {
+    const fn allows(self, mode: Mode) -> bool {
+        matches!(
+            (self, mode),
+            (Self::NativeOrGeneric, _) | (Self::Native, Mode::Native) | (Self::Generic, Mode::Generic)
+        )
+    }
+
+    const fn attempts(self) -> &'static [Mode] {
+        match self {
+            Self::Native => &[Mode::Native],
+            Self::Generic => &[Mode::Generic],
+            Self::NativeOrGeneric => &[Mode::Native, Mode::Generic],
+        }
+    }
+}
+
+/// An interface that the program now runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// Name.
+    pub interface: String,
+    /// Kernel's index.
+    pub index: u32,
+    /// How the program runs.
+    pub mode: Mode,
+    /// Whether a predecessor was replaced without a gap.
+    pub replaced: bool,
+}
+
+/// An interface that the program cannot be attached to. Nothing of this attempt stays attached.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// No such interface.
+    #[error("there is no interface {interface}: name one of `ip -brief link`, or create it first")]
+    NoInterface {
+        /// Name.
+        interface: String,
+    },
+    /// Somebody else's program.
+    #[error(
+        "{interface} already runs the XDP program {program_id}, which is not ours: see `bpftool prog show id {program_id}`; \
+         detach it, or use another interface"
+    )]
+    Foreign {
+        /// Name.
+        interface: String,
+        /// Id of the program.
+        program_id: u32,
+    },
+    /// The driver cannot.
+    #[error(
+        "the driver of {interface} cannot run native XDP at its present settings: \
+         set `mode: native-or-generic` for it to accept the slow path, or use another NIC"
+    )]
+    NoNative {
+        /// Name.
+        interface: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel has no BPF links for XDP.
+    #[error("the kernel cannot attach to {interface} by a BPF link, which needs Linux 5.9")]
+    NoLink {
+        /// Name.
+        interface: String,
+    },
+    /// The kernel refuses for another reason.
+    #[error("cannot attach to {interface}")]
+    Program {
+        /// Name.
+        interface: String,
+        /// Why.
+        source: Box<ProgramError>,
+    },
+    /// A pinned link cannot be used.
+    #[error("cannot use the pinned link {}", path.display())]
+    Link {
+        /// The pin.
+        path: PathBuf,
+        /// Why.
+        source: Box<LinkError>,
+    },
+    /// A system call failed.
+    #[error("cannot {what}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The pin directory.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
+}
+
+impl Program {
+    /// Runs the program on exactly these interfaces: replaces predecessors through their pinned links without a gap,
+    /// attaches where there is none, lets go of interfaces that are no longer named. If one fails, those that were
+    /// newly attached are let go again.
+    pub fn attach(&mut self, interfaces: &[(String, ModeChoice)]) -> Result<Vec<Attachment>, AttachError> {
+        let mut attached: Vec<Attachment> = Vec::new();
+        for (interface, choice) in interfaces {
+            match self.attach_one(interface, *choice) {
+                Ok(attachment) => attached.push(attachment),
+                Err(error) => {
+                    for attachment in attached.iter().filter(|attachment| !attachment.replaced) {
+                        detach_one(&self.pins, &attachment.interface)?;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        for name in self.pins.linked_interfaces()? {
+            if !interfaces.iter().any(|(interface, _)| *interface == name) {
+                detach_one(&self.pins, &name)?;
+            }
+        }
+        self.forget_other_program()?;
+        Ok(attached)
+    }
+
+    fn attach_one(&mut self, interface: &str, choice: ModeChoice) -> Result<Attachment, AttachError> {
+        let found = find(interface)?;
+        let pin = self.pins.link(interface);
+        if pin.exists() {
+            let mode = found.xdp.and_then(|xdp| xdp.mode);
+            match (link_interface(&pin)?, mode) {
+                (Some(index), Some(mode)) if index == found.index && choice.allows(mode) => {
+                    self.replace(interface, &pin)?;
+                    return Ok(Attachment { interface: interface.to_owned(), index, mode, replaced: true });
+                }
+                // The interface was re-created, so the link is dead; or it runs in a mode that is no longer wanted.
+                _ => detach_one(&self.pins, interface)?,
+            }
+        }
+        if let Some(foreign) = find(interface)?.xdp {
+            return Err(AttachError::Foreign { interface: interface.to_owned(), program_id: foreign.program_id });
+        }
+        let mode = self.attach_new(interface, found.index, choice)?;
+        Ok(Attachment { interface: interface.to_owned(), index: found.index, mode, replaced: false })
+    }
+
+    fn replace(&mut self, interface: &str, pin: &std::path::Path) -> Result<(), AttachError> {
+        let unusable = |source| AttachError::Link { path: pin.to_owned(), source: Box::new(source) };
+        let link: FdLink = PinnedLink::from_pin(pin).map_err(unusable)?.into();
+        let link = XdpLink::try_from(link).map_err(unusable)?;
+        self.xdp().attach_to_link(link).map_err(refused(interface))?;
+        Ok(())
+    }
+
+    fn attach_new(&mut self, interface: &str, index: u32, choice: ModeChoice) -> Result<Mode, AttachError> {
+        let mut last = None;
+        for mode in choice.attempts() {
+            let xdp_mode = match mode {
+                Mode::Native => XdpMode::Driver,
+                Mode::Generic => XdpMode::Skb,
+            };
+            match self.xdp().attach_to_if_index(index, xdp_mode) {
+                Ok(id) => {
+                    let link = self.xdp().take_link(id).map_err(refused(interface))?;
+                    // aya falls back to a netlink attachment, which cannot be pinned, when the kernel says EINVAL.
+                    let link =
+                        FdLink::try_from(link).map_err(|_| AttachError::NoLink { interface: interface.to_owned() })?;
+                    let pin = self.pins.link(interface);
+                    link.pin(&pin).map_err(pins::pin_failed(&pin))?;
+                    return Ok(*mode);
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(refused(interface)(last.expect("every choice makes an attempt")))
+    }
+
+    /// A node that changed its role still has the other role's program and maps pinned, which nothing uses any more.
+    fn forget_other_program(&self) -> Result<(), PinsError> {
+        let other = match self.kind {
+            ProgramKind::Balancer { .. } => ProgramKind::Decapsulator,
+            ProgramKind::Decapsulator => ProgramKind::Balancer { hash_seed: 0, gates: xdp_lb_abi::Gates::default() },
+        };
+        let other_program = self.pins.program(other.name());
+        if !other_program.exists() {
+            return Ok(());
+        }
+        pins::remove(&other_program)?;
+        if other.name() == xdp_lb_abi::program::XDP_LB {
+            for ring in pins::list(&self.pins.rings())? {
+                pins::remove(&self.pins.rings().join(ring))?;
+            }
+        }
+        other.maps().iter().try_for_each(|name| pins::remove(&self.pins.map(name)))
+    }
+}
+
+/// Lets go of every interface and takes every pin away: forwarding stops. Gives the interfaces.
+pub fn detach_all(pins: &Pins) -> Result<Vec<String>, AttachError> {
+    for interface in pins.linked_interfaces()? {
+        detach_one(pins, &interface)?;
+    }
+    Ok(pins.remove_all()?)
+}
+
+/// Detaches at once, also where another process still holds the link, and removes the pin.
+fn detach_one(pins: &Pins, interface: &str) -> Result<(), AttachError> {
+    let pin = pins.link(interface);
+    sys::detach_pinned_link(&pin)
+        .map_err(|source| AttachError::Io { what: format!("detach from {interface}"), source })?;
+    Ok(pins::remove(&pin)?)
+}
+
+fn find(interface: &str) -> Result<Interface, AttachError> {
+    Interface::by_name(interface)
+        .map_err(|source| AttachError::Io { what: format!("look up {interface}"), source })?
+        .ok_or_else(|| AttachError::NoInterface { interface: interface.to_owned() })
+}
+
+fn link_interface(pin: &std::path::Path) -> Result<Option<u32>, AttachError> {
+    sys::pinned_link_interface(pin)
+        .map_err(|source| AttachError::Io { what: format!("inspect the pinned link {}", pin.display()), source })
+}
+
+fn refused(interface: &str) -> impl FnOnce(ProgramError) -> AttachError {
+    let interface = interface.to_owned();
+    move |error| {
+        if let ProgramError::SyscallError(call) = &error
+            && let Some(code @ (libc::EOPNOTSUPP | libc::ERANGE)) = call.io_error.raw_os_error()
+        {
+            return AttachError::NoNative { interface, source: io::Error::from_raw_os_error(code) };
+        }
+        AttachError::Program { interface, source: Box::new(error) }
+    }
+}
