@@ -14,6 +14,7 @@ mod demo;
 mod process;
 mod setup;
 mod test;
+mod tidy;
 mod workspace;
 
 /// Set-up, builds, tests and the demo of this workspace.
@@ -34,6 +35,8 @@ enum Command {
     Test(test::Options),
     /// Show the load balancer at work in network namespaces, with real traffic and a backend that fails.
     Demo(demo::Options),
+    /// Check that docs match the code, links lead somewhere and files say what lives in them.
+    Tidy(tidy::Options),
 }
 
 fn main() -> ExitCode {
@@ -52,5 +55,6 @@ fn run(command: Command) -> Result<()> {
         Command::BuildEbpf(options) => build_ebpf::run(options),
         Command::Test(options) => test::run(&options),
         Command::Demo(options) => demo::run(options),
+        Command::Tidy(options) => tidy::run(options),
     }
 }
