@@ -1,6 +1,9 @@
 //! From netlink messages to facts.
 
-use std::{io, net::IpAddr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use ipnet::IpNet;
 use netlink_packet_route::{
@@ -135,11 +138,12 @@ fn scope(message: &RouteMessage) -> Scope {
         .iter()
         .find_map(|attribute| if let RouteAttribute::Destination(address) = attribute { ip(address) } else { None });
     // A default route has no destination attribute.
-    let network = destination.or(match message.header.address_family {
-        AddressFamily::Inet => Some(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
-        AddressFamily::Inet6 => Some(IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)),
-        _ => None,
-    });
+    let network = match (destination, message.header.address_family) {
+        (Some(destination), _) => Some(destination),
+        (None, AddressFamily::Inet) => Some(Ipv4Addr::UNSPECIFIED.into()),
+        (None, AddressFamily::Inet6) => Some(Ipv6Addr::UNSPECIFIED.into()),
+        (None, _) => None,
+    };
     network
         .and_then(|network| IpNet::new(network, message.header.destination_prefix_length).ok())
         .map_or(Scope::Everything, Scope::Prefix)

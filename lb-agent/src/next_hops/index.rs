@@ -141,14 +141,14 @@ impl Index {
     }
 
     fn put_link(&mut self, link: Link) -> bool {
-        let up = link.up();
-        let before = self.links.insert(link.index, link.clone());
+        let before = self.links.get(&link.index);
+        let changed = before != Some(&link);
         // A new link carries no route yet; the kernel drops IPv4 routes of a link that goes down without telling.
-        let moved = before.as_ref().is_some_and(|before| before.up() != up);
-        if moved {
+        if before.is_some_and(|before| before.up() != link.up()) {
             self.doubt_all();
         }
-        before.as_ref() != Some(&link)
+        self.links.insert(link.index, link);
+        changed
     }
 
     fn remove_link(&mut self, interface: u32) -> bool {
