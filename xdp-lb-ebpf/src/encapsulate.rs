@@ -1,0 +1,150 @@
+//! The outer header: IP in IP, in all four combinations of families (RFC 2003, RFC 2473, RFC 4213).
+//!
+//! Padding behind the inner packet (short Ethernet frames have some) stays where it is; the outer length leaves it out.
+
+use core::ops::ControlFlow::{Break, Continue};
+
+use xdp_lb_abi::{Encapsulation, Family, Gates, Reason};
+
+use crate::{
+    checksum,
+    flow::FlowHash,
+    headers::{ETHERNET_LEN, IPV4_DONT_FRAGMENT_BE, IPV4_LEN, IPV6_LEN, ether_type, protocol},
+    next_hop::Egress,
+    packet::{Frame, NoRoom, Window},
+    parse::Packet,
+    select::Backend,
+    verdict::{Step, Verdict},
+};
+
+/// TTL or hop limit of outer headers.
+const OUTER_TTL: u8 = 64;
+
+/// Length of the outer header.
+#[inline(always)]
+pub const fn outer_len(encapsulation: Encapsulation) -> usize {
+    match encapsulation {
+        Encapsulation::Ipip4 => IPV4_LEN,
+        Encapsulation::Ipip6 => IPV6_LEN,
+    }
+}
+
+/// Wraps the packet and addresses the frame to its next hop. Fails before anything was written, or not at all.
+#[inline(always)]
+pub fn encapsulate(
+    vip: u32,
+    frame: &mut impl Frame,
+    packet: &Packet,
+    flow: FlowHash,
+    backend: &Backend,
+    egress: &Egress,
+    gates: Gates,
+) -> Step<()> {
+    match wrap(frame, packet, flow, backend, egress, gates) {
+        Some(()) => Continue(()),
+        None => Break(Verdict::new(vip, Reason::NoHeadroom)),
+    }
+}
+
+/// `None` if there is no room. The windows behind `grow_head` are always there: the frame has the bytes that were parsed
+/// and those that were added. The verifier wants them checked once more.
+#[inline(always)]
+fn wrap(
+    frame: &mut impl Frame,
+    packet: &Packet,
+    flow: FlowHash,
+    backend: &Backend,
+    egress: &Egress,
+    gates: Gates,
+) -> Option<()> {
+    match backend.encapsulation {
+        Encapsulation::Ipip4 => {
+            frame.grow_head(IPV4_LEN).map_err(|NoRoom| ()).ok()?;
+            write_ipv4(&mut Window::at(frame, ETHERNET_LEN)?, packet, backend, egress);
+            write_ethernet(&mut Window::at(frame, 0)?, egress, ether_type::IPV4_BE);
+        }
+        Encapsulation::Ipip6 => {
+            frame.grow_head(IPV6_LEN).map_err(|NoRoom| ()).ok()?;
+            write_ipv6(&mut Window::at(frame, ETHERNET_LEN)?, packet, flow, backend, egress);
+            write_ethernet(&mut Window::at(frame, 0)?, egress, ether_type::IPV6_BE);
+        }
+    }
+    if gates.has(Gates::DECREMENT_TTL) {
+        decrement_ttl(frame, packet.family, ETHERNET_LEN + outer_len(backend.encapsulation))?;
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn write_ethernet(header: &mut Window<'_, ETHERNET_LEN>, egress: &Egress, ether_type_be: u16) {
+    header.set::<u64, 0>(egress.macs.0);
+    header.set::<u32, 8>(egress.macs.1);
+    header.set::<u16, 12>(ether_type_be);
+}
+
+/// DSCP and ECN are the inner packet's (RFC 6040, normal mode). The packet is whole and must stay so, which is why it
+/// needs no identification (RFC 6864).
+#[inline(always)]
+fn write_ipv4(header: &mut Window<'_, IPV4_LEN>, packet: &Packet, backend: &Backend, egress: &Egress) {
+    let length = packet.length as u16 + IPV4_LEN as u16;
+    let first = (0x4500_0000 | (packet.traffic_class as u32) << 16 | length as u32).to_be();
+    let second = (u16::from_be(IPV4_DONT_FRAGMENT_BE) as u32).to_be();
+    let ttl_and_protocol = (OUTER_TTL as u16) << 8 | inner_protocol(packet.family) as u16;
+    let third = (((ttl_and_protocol) as u32) << 16).to_be();
+    let (source, destination) = (egress.source.v4_word(), backend.tunnel.v4_word());
+    let sum = first as u64 + second as u64 + third as u64 + source as u64 + destination as u64;
+
+    header.set::<u32, 0>(first);
+    header.set::<u32, 4>(second);
+    header.set::<u16, 8>(ttl_and_protocol.to_be());
+    header.set::<u16, 10>(checksum::finish(sum));
+    header.set::<u32, 12>(source);
+    header.set::<u32, 16>(destination);
+}
+
+/// The flow label lets routers and NICs spread flows that share the outer addresses (RFC 6438).
+#[inline(always)]
+fn write_ipv6(header: &mut Window<'_, IPV6_LEN>, packet: &Packet, flow: FlowHash, backend: &Backend, egress: &Egress) {
+    let first = 6 << 28 | (packet.traffic_class as u32) << 20 | flow.label();
+    let protocol_and_ttl = (inner_protocol(packet.family) as u16) << 8 | OUTER_TTL as u16;
+    header.set::<u32, 0>(first.to_be());
+    header.set::<u16, 4>((packet.length as u16).to_be());
+    header.set::<u16, 6>(protocol_and_ttl.to_be());
+    let [high, low] = egress.source.words();
+    header.set::<u64, 8>(high);
+    header.set::<u64, 16>(low);
+    let [high, low] = backend.tunnel.words();
+    header.set::<u64, 24>(high);
+    header.set::<u64, 32>(low);
+}
+
+#[inline(always)]
+const fn inner_protocol(family: Family) -> u8 {
+    match family {
+        Family::V4 => protocol::IPV4,
+        Family::V6 => protocol::IPV6,
+    }
+}
+
+/// Lowers the TTL or hop limit of the packet at `offset`, which is not 0, as the router does that a tunnel entry is
+/// (RFC 2003, section 3.1).
+#[inline(always)]
+fn decrement_ttl(frame: &mut impl Frame, family: Family, offset: usize) -> Option<()> {
+    match family {
+        Family::V4 => {
+            let mut header = Window::<IPV4_LEN>::at(frame, offset)?;
+            // The checksum covers 16-bit words, and the TTL is the upper byte of one.
+            let old = header.number::<8>();
+            let new = old - 0x0100;
+            let checksum = checksum::replace(header.get::<u16, 10>(), old.to_be(), new.to_be());
+            header.set::<u16, 8>(new.to_be());
+            header.set::<u16, 10>(checksum);
+        }
+        Family::V6 => {
+            let mut header = Window::<IPV6_LEN>::at(frame, offset)?;
+            let hop_limit = header.get::<u8, 7>();
+            header.set::<u8, 7>(hop_limit - 1);
+        }
+    }
+    Some(())
+}

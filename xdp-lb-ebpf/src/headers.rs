@@ -1,0 +1,71 @@
+//! Numbers of the protocols that the programs read and write.
+
+/// Length of an Ethernet header without VLAN tag.
+pub const ETHERNET_LEN: usize = 14;
+/// Length of an IPv4 header without options.
+pub const IPV4_LEN: usize = 20;
+/// Length of an IPv6 header without extension headers.
+pub const IPV6_LEN: usize = 40;
+/// Length of a TCP header without options.
+pub const TCP_LEN: usize = 20;
+/// Length of a UDP header.
+pub const UDP_LEN: usize = 8;
+/// Length of what all `ICMPv6` messages begin with: type, code, checksum.
+pub const ICMPV6_LEN: usize = 4;
+
+/// Ether types in network order: as they stand in the frame.
+pub mod ether_type {
+    /// IPv4.
+    pub const IPV4_BE: u16 = 0x0800_u16.to_be();
+    /// IPv6.
+    pub const IPV6_BE: u16 = 0x86dd_u16.to_be();
+}
+
+/// IP protocol numbers.
+pub mod protocol {
+    /// IPv4 in IP (RFC 2003).
+    pub const IPV4: u8 = 4;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// IPv6 in IP (RFC 4213).
+    pub const IPV6: u8 = 41;
+    /// IPv6 fragment header.
+    pub const IPV6_FRAGMENT: u8 = 44;
+    /// `ICMPv6`.
+    pub const ICMPV6: u8 = 58;
+}
+
+/// The IPv6 fragment header (RFC 8200, section 4.5).
+pub mod ipv6_fragment {
+    /// Length.
+    pub const LEN: usize = 8;
+    /// Offset of the protocol of the whole packet.
+    pub const NEXT_HEADER: usize = 0;
+}
+
+/// TCP flags, as bits of the header's byte 13 (RFC 9293, section 3.1).
+pub mod tcp_flag {
+    /// The sender is done.
+    pub const FIN: u8 = 1 << 0;
+    /// Opens a connection.
+    pub const SYN: u8 = 1 << 1;
+    /// Aborts a connection.
+    pub const RST: u8 = 1 << 2;
+    /// The acknowledgement number counts.
+    pub const ACK: u8 = 1 << 4;
+}
+
+/// IPv4 "more fragments" and fragment offset, in network order: all clear in a packet that is whole.
+pub const IPV4_FRAGMENT_MASK_BE: u16 = 0x3fff_u16.to_be();
+/// IPv4 "don't fragment" with everything else in that field zero, in network order.
+pub const IPV4_DONT_FRAGMENT_BE: u16 = 0x4000_u16.to_be();
+/// `ICMPv6` types of neighbour discovery: router solicitation to redirect (RFC 4861, section 4).
+pub const NEIGHBOUR_DISCOVERY: core::ops::RangeInclusive<u8> = 133..=137;
+
+/// Traffic class from the first word of an IPv6 header in host order.
+#[inline(always)]
+pub const fn traffic_class(first_word: u32) -> u8 {
+    (first_word >> 20) as u8
+}

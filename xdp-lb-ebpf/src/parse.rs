@@ -1,0 +1,166 @@
+//! From a frame to what the packet path needs to know of it.
+//!
+//! Only what cannot be an IP packet ends here. A packet whose headers make no sense still has a destination, and as
+//! long as that is no VIP it is none of our business: what is wrong with it is kept in [`Packet::transport`] and
+//! matters only once the look-up has found a VIP.
+//!
+//! Headers must lie in the linear part of the frame (drivers put at least 128 bytes there); lengths are compared with
+//! the whole frame. The IPv4 header checksum is not verified: NICs do it, and the backend's kernel does it again.
+
+use core::ops::ControlFlow::{Break, Continue};
+
+use xdp_lb_abi::{Addr, Family, Reason};
+
+use crate::{
+    headers::{
+        ETHERNET_LEN, ICMPV6_LEN, IPV4_FRAGMENT_MASK_BE, IPV4_LEN, IPV6_LEN, NEIGHBOUR_DISCOVERY, TCP_LEN, UDP_LEN,
+        ether_type, protocol, traffic_class,
+    },
+    packet::{Frame, Window},
+    verdict::{Step, Verdict},
+};
+
+/// An IP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// IP version.
+    pub family: Family,
+    /// Source address.
+    pub source: Addr,
+    /// Destination address.
+    pub destination: Addr,
+    /// IPv4 protocol, or IPv6 next header.
+    pub protocol: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// DSCP and ECN.
+    pub traffic_class: u8,
+    /// Length in bytes from the IP header on, as the IP header says; padding behind it is not part of it.
+    pub length: u32,
+    /// What identifies the flow, or what becomes of the packet should it be for a VIP address.
+    pub transport: Result<Transport, Reason>,
+}
+
+/// What matters of a TCP or UDP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// Source and destination port as they stand in memory.
+    pub ports: u32,
+    /// Destination port in network order.
+    pub destination_port_be: u16,
+    /// TCP flags (see [`crate::headers::tcp_flag`]); 0 for UDP.
+    pub flags: u8,
+}
+
+const NOT_IP: Verdict = Verdict::of_no_vip(Reason::NotIp);
+
+/// Parses an Ethernet frame of `bytes` bytes.
+#[inline(always)]
+pub fn parse(frame: &impl Frame, bytes: u64) -> Step<Packet> {
+    let Some(ethernet) = Window::<ETHERNET_LEN>::at(frame, 0) else { return Break(NOT_IP) };
+    match ethernet.get::<u16, 12>() {
+        ether_type::IPV4_BE => ipv4(frame, bytes),
+        ether_type::IPV6_BE => ipv6(frame, bytes),
+        _ => Break(NOT_IP),
+    }
+}
+
+#[inline(always)]
+fn ipv4(frame: &impl Frame, bytes: u64) -> Step<Packet> {
+    let Some(header) = Window::<IPV4_LEN>::at(frame, ETHERNET_LEN) else { return Break(NOT_IP) };
+    let version_and_words = header.get::<u8, 0>();
+    if version_and_words >> 4 != Family::V4 as u8 {
+        return Break(NOT_IP);
+    }
+    let header_len = (version_and_words as usize & 0xf) * 4;
+    let length = header.number::<2>() as usize;
+    let protocol = header.get::<u8, 9>();
+
+    let transport = if header.get::<u16, 6>() & IPV4_FRAGMENT_MASK_BE != 0 {
+        Err(Reason::Fragment)
+    } else if header_len < IPV4_LEN || length < header_len {
+        Err(Reason::BadLength)
+    } else {
+        transport(frame, bytes, protocol, ETHERNET_LEN + header_len, length - header_len)
+    };
+    Continue(Packet {
+        family: Family::V4,
+        source: Addr::from_v4_word(header.get::<u32, 12>()),
+        destination: Addr::from_v4_word(header.get::<u32, 16>()),
+        protocol,
+        ttl: header.get::<u8, 8>(),
+        traffic_class: header.get::<u8, 1>(),
+        length: length as u32,
+        transport,
+    })
+}
+
+#[inline(always)]
+fn ipv6(frame: &impl Frame, bytes: u64) -> Step<Packet> {
+    let Some(header) = Window::<IPV6_LEN>::at(frame, ETHERNET_LEN) else { return Break(NOT_IP) };
+    let first_word = u32::from_be(header.get::<u32, 0>());
+    if first_word >> 28 != Family::V6 as u32 {
+        return Break(NOT_IP);
+    }
+    let payload = header.number::<4>() as usize;
+    let protocol = header.get::<u8, 6>();
+    Continue(Packet {
+        family: Family::V6,
+        source: Addr::from_words([header.get::<u64, 8>(), header.get::<u64, 16>()]),
+        destination: Addr::from_words([header.get::<u64, 24>(), header.get::<u64, 32>()]),
+        protocol,
+        ttl: header.get::<u8, 7>(),
+        traffic_class: traffic_class(first_word),
+        length: (IPV6_LEN + payload) as u32,
+        transport: transport(frame, bytes, protocol, ETHERNET_LEN + IPV6_LEN, payload),
+    })
+}
+
+/// Parses what stands at `offset`; `payload` is its length as the IP header says.
+#[inline(always)]
+fn transport(frame: &impl Frame, bytes: u64, protocol: u8, offset: usize, payload: usize) -> Result<Transport, Reason> {
+    match protocol {
+        protocol::TCP => tcp(frame, bytes, offset, payload),
+        protocol::UDP => udp(frame, bytes, offset, payload),
+        protocol::ICMPV6 => Err(icmpv6(frame, offset)),
+        protocol::IPV6_FRAGMENT => Err(Reason::Fragment),
+        _ => Err(Reason::UnsupportedProtocol),
+    }
+}
+
+#[inline(always)]
+fn tcp(frame: &impl Frame, bytes: u64, offset: usize, payload: usize) -> Result<Transport, Reason> {
+    let header = Window::<TCP_LEN>::at(frame, offset).ok_or(Reason::Truncated)?;
+    let header_len = (header.get::<u8, 12>() >> 4) as usize * 4;
+    if (offset + header_len) as u64 > bytes {
+        return Err(Reason::Truncated);
+    }
+    if header_len < TCP_LEN || payload < header_len || (offset + payload) as u64 > bytes {
+        return Err(Reason::BadLength);
+    }
+    Ok(Transport {
+        ports: header.get::<u32, 0>(),
+        destination_port_be: header.get::<u16, 2>(),
+        flags: header.get::<u8, 13>(),
+    })
+}
+
+#[inline(always)]
+fn udp(frame: &impl Frame, bytes: u64, offset: usize, payload: usize) -> Result<Transport, Reason> {
+    let header = Window::<UDP_LEN>::at(frame, offset).ok_or(Reason::Truncated)?;
+    // A datagram may end before the IP packet does: options follow it there (RFC 9868).
+    let length = header.number::<4>() as usize;
+    if length < UDP_LEN || payload < length || (offset + payload) as u64 > bytes {
+        return Err(Reason::BadLength);
+    }
+    Ok(Transport { ports: header.get::<u32, 0>(), destination_port_be: header.get::<u16, 2>(), flags: 0 })
+}
+
+#[inline(always)]
+fn icmpv6(frame: &impl Frame, offset: usize) -> Reason {
+    match Window::<ICMPV6_LEN>::at(frame, offset) {
+        Some(header) if NEIGHBOUR_DISCOVERY.contains(&header.get::<u8, 0>()) => Reason::NeighbourDiscovery,
+        Some(_) => Reason::UnsupportedProtocol,
+        None => Reason::Truncated,
+    }
+}

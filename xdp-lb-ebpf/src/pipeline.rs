@@ -1,0 +1,64 @@
+//! The load balancer's packet path, top to bottom. Only this file knows the order of its steps.
+
+use core::ops::ControlFlow::{Break, Continue};
+
+use xdp_lb_abi::{Gates, Reason};
+
+use crate::{
+    encapsulate::encapsulate,
+    flow::FlowHash,
+    headers::{protocol, tcp_flag},
+    lookup::{self, Service},
+    next_hop::resolve,
+    packet::Frame,
+    parse::{Packet, parse},
+    select::select,
+    tables::Tables,
+    verdict::{Step, Verdict},
+};
+
+/// Gives a packet its verdict, counts it once, and rewrites it if it is to be forwarded.
+#[inline(always)]
+pub fn balance(frame: &mut impl Frame, tables: &impl Tables) -> Verdict {
+    let bytes = frame.length();
+    let (Continue(verdict) | Break(verdict)) = forward(frame, bytes, tables);
+    tables.count(verdict, bytes);
+    verdict
+}
+
+#[inline(always)]
+fn forward(frame: &mut impl Frame, bytes: u64, tables: &impl Tables) -> Step<Verdict> {
+    let packet = parse(frame, bytes)?;
+    let service = lookup::service(&packet, tables)?;
+    let gates = tables.gates();
+    check_tcp_flags(&packet, &service, gates)?;
+    check_ttl(&packet, &service, gates)?;
+    let flow = FlowHash::of(tables.hash_seed(), packet.source, service.transport.ports);
+    let backend = select(service.vip, flow, tables)?;
+    let egress = resolve(service.vip, frame, &packet, &backend, tables)?;
+    encapsulate(service.vip, frame, &packet, flow, &backend, &egress, gates)?;
+    tables.count_member(backend.counter, bytes);
+    Continue(Verdict::new(service.vip, Reason::Forwarded))
+}
+
+/// Stops TCP flags that no sender sets together, which scanners use: SYN with FIN or RST, and none of SYN, RST and ACK
+/// (a null, FIN or "Xmas" scan). Every segment but the first of each side and a reset carries ACK (RFC 9293, section
+/// 3.5.2 and 3.10.7.4), and T/TCP, which put data and FIN on a SYN, is historic (RFC 6247). FIN with RST is let through:
+/// some stacks do send it. Reserved bits and the ECN flags do not matter.
+#[inline(always)]
+fn check_tcp_flags(packet: &Packet, service: &Service, gates: Gates) -> Step<()> {
+    let flags = service.transport.flags;
+    let opens_and_closes = flags & tcp_flag::SYN != 0 && flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
+    let does_nothing = flags & (tcp_flag::SYN | tcp_flag::RST | tcp_flag::ACK) == 0;
+    if gates.has(Gates::CHECK_TCP_FLAGS) && packet.protocol == protocol::TCP && (opens_and_closes || does_nothing) {
+        return Break(Verdict::new(service.vip, Reason::BadTcpFlags));
+    }
+    Continue(())
+}
+
+/// Stops packets whose TTL or hop limit ends here: at 0 always, at 1 if this node lowers it.
+#[inline(always)]
+fn check_ttl(packet: &Packet, service: &Service, gates: Gates) -> Step<()> {
+    let least = if gates.has(Gates::DECREMENT_TTL) { 2 } else { 1 };
+    if packet.ttl < least { Break(Verdict::new(service.vip, Reason::TtlExpired)) } else { Continue(()) }
+}

@@ -1,0 +1,103 @@
+//! Binds the packet path to the kernel: what both programs share.
+
+use aya_ebpf::{
+    bindings::xdp_action,
+    helpers::{bpf_xdp_adjust_head, bpf_xdp_get_buff_len},
+    programs::XdpContext,
+};
+use xdp_lb_abi::{ReasonCounters, ReasonKind};
+
+use crate::{
+    packet::{Frame, NoRoom},
+    verdict::Verdict,
+};
+
+/// A frame in the driver's hands.
+pub struct XdpFrame<'context>(pub &'context XdpContext);
+
+// SAFETY: the kernel keeps `data..data_end` mapped and writable while the program runs, and the verifier checks every
+// access against it. `bpf_xdp_adjust_head` changes both, and they are read again for every window.
+unsafe impl Frame for XdpFrame<'_> {
+    #[inline(always)]
+    fn data(&self) -> usize {
+        self.0.data()
+    }
+
+    #[inline(always)]
+    fn data_end(&self) -> usize {
+        self.0.data_end()
+    }
+
+    #[inline(always)]
+    fn length(&self) -> u64 {
+        // SAFETY: the context is the one the program was called with.
+        unsafe { bpf_xdp_get_buff_len(self.0.ctx) }
+    }
+
+    #[inline(always)]
+    fn grow_head(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        self.adjust_head(-(bytes as i32))
+    }
+
+    #[inline(always)]
+    fn shrink_head(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        self.adjust_head(bytes as i32)
+    }
+
+    #[inline(always)]
+    fn ingress_interface(&self) -> u32 {
+        self.0.ingress_ifindex() as u32
+    }
+}
+
+impl XdpFrame<'_> {
+    #[inline(always)]
+    fn adjust_head(&mut self, bytes: i32) -> Result<(), NoRoom> {
+        // SAFETY: the context is the one the program was called with.
+        match unsafe { bpf_xdp_adjust_head(self.0.ctx, bytes) } {
+            0 => Ok(()),
+            _ => Err(NoRoom),
+        }
+    }
+}
+
+/// Adds a packet to a counter value.
+///
+/// # Safety
+///
+/// `counters` must point to the running CPU's value. Programs are not preempted by each other, so plain additions do.
+#[inline(always)]
+pub unsafe fn count(counters: *mut ReasonCounters, verdict: Verdict, bytes: u64) {
+    // SAFETY: by contract nothing else writes while the program runs; user space copies through the kernel.
+    let counters = unsafe { &mut *counters };
+    counters.bytes += bytes;
+    counters.packets[verdict.reason() as usize] += 1;
+}
+
+/// What the driver is to do.
+#[inline(always)]
+pub const fn action(verdict: Verdict) -> u32 {
+    match verdict.reason().kind() {
+        ReasonKind::Forward => xdp_action::XDP_TX,
+        ReasonKind::Pass | ReasonKind::Deliver => xdp_action::XDP_PASS,
+        ReasonKind::Drop => xdp_action::XDP_DROP,
+    }
+}
+
+/// Never called: the packet path has no way to panic, and the verifier would refuse a program with one.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// Tells user space about a verdict, through aya-log.
+#[cfg(feature = "debug-log")]
+#[inline(always)]
+pub fn trace(context: &XdpContext, verdict: Verdict) {
+    aya_log_ebpf::debug!(context, "vip {} {}", verdict.vip(), verdict.reason().name());
+}
+
+/// Traces nothing in a build without `debug-log`.
+#[cfg(not(feature = "debug-log"))]
+#[inline(always)]
+pub const fn trace(_: &XdpContext, _: Verdict) {}
