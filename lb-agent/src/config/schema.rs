@@ -1,0 +1,113 @@
+//! The sections of the file and their fields.
+//!
+//! What concerns one section alone is checked where it is read. VIPs and pools name each other, so they stay in the
+//! form in which they were read, with the places of their fields, until [`super::check`] has compared them.
+
+use lb_api::Role;
+
+use super::{
+    BackendRole, Forwarding, Interface, Log, Node,
+    decode::{Elements, Fields, List, list},
+    diagnostic::{Checked, Report, quoted},
+    scalar, yaml,
+};
+
+mod backend_role;
+mod balancing;
+mod health_check;
+mod node;
+
+pub(super) use balancing::{Backend, Pool, Vip};
+
+use backend_role::backend_role;
+
+/// The whole file as it was read.
+pub(super) struct Document {
+    pub(super) role: Checked<Role>,
+    pub(super) node: Checked<Node>,
+    pub(super) interfaces: Checked<List<Interface>>,
+    pub(super) forwarding: Checked<Forwarding>,
+    pub(super) log: Checked<Log>,
+    /// `None` where the role balances nothing.
+    pub(super) vips: Checked<Option<List<Vip>>>,
+    /// `None` where there are none.
+    pub(super) pools: Checked<Option<List<Pool>>>,
+    /// `None` where the role decapsulates nothing.
+    pub(super) backend: Checked<Option<BackendRole>>,
+}
+
+/// Sections of a node that balances; the other role refuses them.
+const INGRESS_ONLY: [&str; 3] = ["forwarding", "vips", "pools"];
+
+/// Reads the file's only mapping.
+pub(super) fn document(root: &yaml::Node, report: &mut Report) -> Checked<Document> {
+    let mut fields = Fields::of(root, "the config", report)?;
+    let role = fields.required("role", role).map(|role| role.value);
+    let node = fields.or("node", Node::default(), node::node);
+    let interfaces = fields.required("interfaces", |node, report| list(node, report, node::interface));
+    let log = fields.or("log", Log::default(), node::log);
+    fields.or("encapsulation", (), encapsulation).ok();
+    let mut document = Document {
+        role,
+        node,
+        interfaces,
+        log,
+        forwarding: Ok(Forwarding::default()),
+        vips: Ok(None),
+        pools: Ok(None),
+        backend: Ok(None),
+    };
+    match role {
+        Ok(Role::Ingress) => {
+            fields.refuse("backend", "has no place on a node of role ingress", "remove it, or set `role: backend`");
+            document.balancing(&mut fields);
+            document.vips = fields.required("vips", vips).map(Some);
+        }
+        Ok(Role::Backend) => {
+            for section in INGRESS_ONLY {
+                fields.refuse(section, "has no place on a node of role backend", "remove it, or set `role: ingress`");
+            }
+            document.backend = fields.required("backend", backend_role).map(|backend| Some(backend.value));
+        }
+        // Without a role nothing is missing and nothing is out of place: what is there is read.
+        Err(_) => {
+            document.balancing(&mut fields);
+            document.vips = fields.optional("vips", vips);
+            document.backend = fields.or("backend", None, |node, report| backend_role(node, report).map(Some));
+        }
+    }
+    fields.finish();
+    Ok(document)
+}
+
+impl Document {
+    /// Reads the optional sections of a node that balances.
+    fn balancing(&mut self, fields: &mut Fields<'_>) {
+        self.forwarding = fields.or("forwarding", Forwarding::default(), node::forwarding);
+        self.pools = fields.optional("pools", |node, report| list(node, report, balancing::pool));
+    }
+}
+
+fn vips(node: &yaml::Node, report: &mut Report) -> Checked<Elements<Vip>> {
+    list(node, report, balancing::vip)
+}
+
+fn role(node: &yaml::Node, report: &mut Report) -> Checked<Role> {
+    let choices = [("ingress", Some(Role::Ingress)), ("backend", Some(Role::Backend)), ("both", None)];
+    scalar::choice(node, "a role", &choices, report)?.ok_or_else(|| {
+        report.error(
+            node.at,
+            "a node with both roles needs inline decapsulation, which this version does not have",
+            "run the backend role on other nodes",
+        )
+    })
+}
+
+fn encapsulation(node: &yaml::Node, report: &mut Report) -> Checked<()> {
+    let word = super::decode::text(node, report)?;
+    if word == "ipip" {
+        return Ok(());
+    }
+    let message = format!("encapsulation {} does not exist in this version", quoted(word));
+    Err(report.error(node.at, message, "write ipip (it carries IPv4 and IPv6 in either), or remove the key"))
+}

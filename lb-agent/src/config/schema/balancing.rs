@@ -1,0 +1,90 @@
+//! `vips` and `pools`.
+//!
+//! Fields keep their own errors: a VIP with a bad port still has a name and a pool, and a pool with a bad backend still
+//! exists for the VIPs that use it.
+
+use std::net::IpAddr;
+
+use xdp_lb::model::{MAX_WEIGHT, Protocol};
+
+use super::{
+    super::{
+        CheckTemplate,
+        decode::{Fields, List, list},
+        diagnostic::{Checked, Located, Report},
+        scalar,
+        yaml::Node,
+    },
+    health_check::health_check,
+};
+
+/// Weight of a backend that states none: room to go up and down.
+const DEFAULT_WEIGHT: u16 = 100;
+
+const PROTOCOLS: [(&str, Protocol); 2] = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
+
+/// One of `vips`.
+pub(in super::super) struct Vip {
+    pub(in super::super) name: Checked<Located<String>>,
+    pub(in super::super) address: Checked<Located<IpAddr>>,
+    pub(in super::super) ports: Checked<List<u16>>,
+    pub(in super::super) protocol: Checked<Located<Protocol>>,
+    /// Name of the pool.
+    pub(in super::super) pool: Checked<Located<String>>,
+    pub(in super::super) check: Checked<Option<CheckTemplate>>,
+}
+
+/// One of `pools`.
+pub(in super::super) struct Pool {
+    pub(in super::super) name: Checked<Located<String>>,
+    pub(in super::super) check: Checked<Option<CheckTemplate>>,
+    pub(in super::super) backends: Checked<List<Backend>>,
+}
+
+/// One of a pool's `backends`.
+pub(in super::super) struct Backend {
+    pub(in super::super) name: Checked<Located<String>>,
+    pub(in super::super) address: Checked<Located<IpAddr>>,
+    pub(in super::super) weight: Checked<u16>,
+}
+
+pub(super) fn vip(node: &Node, report: &mut Report) -> Checked<Vip> {
+    let mut fields = Fields::of(node, "a VIP", report)?;
+    let vip = Vip {
+        name: fields.required("name", scalar::name),
+        address: fields.required("address", scalar::host_address),
+        ports: fields.required("ports", |node, report| list(node, report, scalar::port)),
+        protocol: fields.required("protocol", |node, report| scalar::choice(node, "a protocol", &PROTOCOLS, report)),
+        pool: fields.required("backends", scalar::name),
+        check: optional_check(&mut fields),
+    };
+    fields.finish();
+    Ok(vip)
+}
+
+pub(super) fn pool(node: &Node, report: &mut Report) -> Checked<Pool> {
+    let mut fields = Fields::of(node, "a pool", report)?;
+    let pool = Pool {
+        name: fields.required("name", scalar::name),
+        check: optional_check(&mut fields),
+        backends: fields.required("backends", |node, report| list(node, report, backend)),
+    };
+    fields.finish();
+    Ok(pool)
+}
+
+fn backend(node: &Node, report: &mut Report) -> Checked<Backend> {
+    let mut fields = Fields::of(node, "a backend", report)?;
+    let weight = |node: &Node, report: &mut Report| scalar::number(node, "a weight", 0..=MAX_WEIGHT, report);
+    let backend = Backend {
+        name: fields.required("name", scalar::name),
+        address: fields.required("address", scalar::host_address),
+        weight: fields.or("weight", DEFAULT_WEIGHT, weight),
+    };
+    fields.finish();
+    Ok(backend)
+}
+
+fn optional_check(fields: &mut Fields<'_>) -> Checked<Option<CheckTemplate>> {
+    Ok(fields.optional("health_check", health_check)?.map(|located| located.value))
+}
