@@ -221,6 +221,11 @@ impl Program {
     }
 }
 
+/// Index of the interface that the pinned link of this name runs on; `None` if that interface is gone and the link dead.
+pub fn linked_index(pins: &Pins, interface: &str) -> Result<Option<u32>, AttachError> {
+    link_interface(&pins.link(interface))
+}
+
 /// Lets go of every interface and takes every pin away: forwarding stops. Gives the interfaces.
 pub fn detach_all(pins: &Pins) -> Result<Vec<String>, AttachError> {
     for interface in pins.linked_interfaces()? {

@@ -139,12 +139,7 @@ impl Pins {
     /// keeps a second agent from working with the same pins.
     pub fn prepare(&self) -> Result<PinsLock, PinsError> {
         self.check_bpffs()?;
-        for name in list(&self.all_versions())? {
-            if name != format!("v{ABI_VERSION}") {
-                let found = name.trim_start_matches('v').to_owned();
-                return Err(PinsError::OtherAbi { path: self.all_versions().join(name), found });
-            }
-        }
+        self.check_abi()?;
         for directory in ["programs", "links", "maps", "rings"] {
             let path = self.root().join(directory);
             fs::create_dir_all(&path).map_err(|source| PinsError::Io { what: "create", path, source })?;
@@ -158,6 +153,17 @@ impl Pins {
             Ok(stat) if stat.filesystem_type() == BPF_FS_MAGIC => Ok(()),
             Ok(_) | Err(_) => Err(PinsError::NoBpffs { path: self.bpffs.clone() }),
         }
+    }
+
+    /// Checks that no other release has pins here.
+    pub fn check_abi(&self) -> Result<(), PinsError> {
+        for name in list(&self.all_versions())? {
+            if name != format!("v{ABI_VERSION}") {
+                let found = name.trim_start_matches('v').to_owned();
+                return Err(PinsError::OtherAbi { path: self.all_versions().join(name), found });
+            }
+        }
+        Ok(())
     }
 
     fn lock(&self) -> Result<PinsLock, PinsError> {
