@@ -6,5 +6,6 @@
 
 pub mod agent;
 pub mod bed;
+pub mod builder;
 pub mod http;
 pub mod poll;
