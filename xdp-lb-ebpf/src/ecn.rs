@@ -45,7 +45,7 @@ pub fn decapsulated(outer: Ecn, inner: Ecn) -> Option<Ecn> {
 #[inline(always)]
 pub fn set_ipv4(header: &mut Window<'_, IPV4_LEN>, ecn: Ecn) {
     let old = header.number::<0>();
-    let new = old & !0b11 | ecn.0 as u16;
+    let new = old & !0b11 | u16::from(ecn.0);
     let checksum = checksum::replace(header.get::<u16, 10>(), old.to_be(), new.to_be());
     header.set::<u16, 0>(new.to_be());
     header.set::<u16, 10>(checksum);
@@ -56,5 +56,5 @@ pub fn set_ipv4(header: &mut Window<'_, IPV4_LEN>, ecn: Ecn) {
 pub fn set_ipv6(header: &mut Window<'_, IPV6_LEN>, ecn: Ecn) {
     // The traffic class is bits 4 to 11, so the field is bits 10 and 11 of the first 16.
     let class = header.number::<0>();
-    header.set::<u16, 0>((class & !0x0030 | (ecn.0 as u16) << 4).to_be());
+    header.set::<u16, 0>((class & !0x0030 | u16::from(ecn.0) << 4).to_be());
 }

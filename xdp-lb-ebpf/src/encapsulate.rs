@@ -9,7 +9,7 @@ use xdp_lb_abi::{Encapsulation, Family, Gates, Reason};
 use crate::{
     checksum,
     flow::FlowHash,
-    headers::{ETHERNET_LEN, IPV4_DONT_FRAGMENT_BE, IPV4_LEN, IPV6_LEN, ether_type, protocol},
+    headers::{ETHERNET_LEN, IPV4_DONT_FRAGMENT, IPV4_LEN, IPV6_LEN, ether_type, protocol},
     next_hop::Egress,
     packet::{Frame, NoRoom, Window},
     parse::Packet,
@@ -86,17 +86,22 @@ fn write_ethernet(header: &mut Window<'_, ETHERNET_LEN>, egress: &Egress, ether_
 /// needs no identification (RFC 6864).
 #[inline(always)]
 fn write_ipv4(header: &mut Window<'_, IPV4_LEN>, packet: &Packet, backend: &Backend, egress: &Egress) {
-    let length = packet.length as u16 + IPV4_LEN as u16;
-    let first = (0x4500_0000 | (packet.traffic_class as u32) << 16 | length as u32).to_be();
-    let second = (u16::from_be(IPV4_DONT_FRAGMENT_BE) as u32).to_be();
-    let ttl_and_protocol = (OUTER_TTL as u16) << 8 | inner_protocol(packet.family) as u16;
-    let third = (((ttl_and_protocol) as u32) << 16).to_be();
-    let (source, destination) = (egress.source.v4_word(), backend.tunnel.v4_word());
-    let sum = first as u64 + second as u64 + third as u64 + source as u64 + destination as u64;
+    // `resolve` has compared the length with the MTU, so it fits.
+    let length = packet.length + IPV4_LEN as u32;
+    let ttl_and_protocol = u16::from_be_bytes([OUTER_TTL, inner_protocol(packet.family)]);
+    let words = [
+        (0x4500_0000 | u32::from(packet.traffic_class) << 16 | length).to_be(),
+        u32::from(IPV4_DONT_FRAGMENT).to_be(),
+        (u32::from(ttl_and_protocol) << 16).to_be(),
+        egress.source.v4_word(),
+        backend.tunnel.v4_word(),
+    ];
+    let [first, second, third, source, destination] = words;
+    let sum = words.into_iter().map(u64::from).sum();
 
     header.set::<u32, 0>(first);
     header.set::<u32, 4>(second);
-    header.set::<u16, 8>(ttl_and_protocol.to_be());
+    header.set::<u32, 8>(third);
     header.set::<u16, 10>(checksum::finish(sum));
     header.set::<u32, 12>(source);
     header.set::<u32, 16>(destination);
@@ -105,8 +110,8 @@ fn write_ipv4(header: &mut Window<'_, IPV4_LEN>, packet: &Packet, backend: &Back
 /// The flow label lets routers and NICs spread flows that share the outer addresses (RFC 6438).
 #[inline(always)]
 fn write_ipv6(header: &mut Window<'_, IPV6_LEN>, packet: &Packet, flow: FlowHash, backend: &Backend, egress: &Egress) {
-    let first = 6 << 28 | (packet.traffic_class as u32) << 20 | flow.label();
-    let protocol_and_ttl = (inner_protocol(packet.family) as u16) << 8 | OUTER_TTL as u16;
+    let first = 6 << 28 | u32::from(packet.traffic_class) << 20 | flow.label();
+    let protocol_and_ttl = u16::from_be_bytes([inner_protocol(packet.family), OUTER_TTL]);
     header.set::<u32, 0>(first.to_be());
     header.set::<u16, 4>((packet.length as u16).to_be());
     header.set::<u16, 6>(protocol_and_ttl.to_be());

@@ -59,8 +59,8 @@ pub mod tcp_flag {
 
 /// IPv4 "more fragments" and fragment offset, in network order: all clear in a packet that is whole.
 pub const IPV4_FRAGMENT_MASK_BE: u16 = 0x3fff_u16.to_be();
-/// IPv4 "don't fragment" with everything else in that field zero, in network order.
-pub const IPV4_DONT_FRAGMENT_BE: u16 = 0x4000_u16.to_be();
+/// IPv4 "don't fragment", with everything else in that field zero.
+pub const IPV4_DONT_FRAGMENT: u16 = 0x4000;
 /// `ICMPv6` types of neighbour discovery: router solicitation to redirect (RFC 4861, section 4).
 pub const NEIGHBOUR_DISCOVERY: core::ops::RangeInclusive<u8> = 133..=137;
 

@@ -34,10 +34,10 @@ pub fn resolve(vip: u32, frame: &impl Frame, packet: &Packet, backend: &Backend,
     if link == 0 {
         return stop(Reason::NextHopUnresolved);
     }
-    if entry.interface() != frame.ingress_interface() as u64 {
+    if entry.interface() != u64::from(frame.ingress_interface()) {
         return stop(Reason::OtherInterface);
     }
-    if packet.length + outer_len(backend.encapsulation) as u32 > Link::mtu_of(link) as u32 {
+    if packet.length + outer_len(backend.encapsulation) as u32 > u32::from(Link::mtu_of(link)) {
         return stop(Reason::TooBig);
     }
     Continue(Egress { macs: Link::frame_addresses(link, entry.egress()), source: entry.source() })

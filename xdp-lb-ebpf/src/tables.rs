@@ -50,7 +50,7 @@ pub trait Tunnels {
 
 /// A ring in use (see [`xdp_lb_abi::ring`]).
 #[derive(Clone, Copy, Debug)]
-pub struct Ring(*const u8);
+pub struct Ring(*const u64);
 
 impl Ring {
     /// The ring at this address.
@@ -68,9 +68,9 @@ impl Ring {
     pub fn slot(self, index: usize) -> Slot {
         debug_assert!(index < ring::SLOTS, "`FlowHash::slot` is the only source of indices");
         // SAFETY: `new`'s contract, and the slots are `SLOTS` aligned words at this offset.
-        let slot = unsafe { self.0.add(ring::SLOTS_OFFSET + index * size_of::<u16>()) };
+        let slot = unsafe { self.0.cast::<u16>().byte_add(ring::SLOTS_OFFSET + index * size_of::<u16>()) };
         // SAFETY: as above.
-        Slot::decode(unsafe { slot.cast::<u16>().read_volatile() })
+        Slot::decode(unsafe { slot.read_volatile() })
     }
 
     /// The route word of a member.
@@ -91,9 +91,9 @@ impl Ring {
         // The mask repeats what `Slot::decode` has done, where the verifier sees it next to the access.
         let index = member as usize & (ring::MEMBERS - 1);
         // SAFETY: `new`'s contract; the members are `MEMBERS` aligned values at this offset, of four words each.
-        let word = unsafe { self.0.add(ring::MEMBERS_OFFSET + index * size_of::<Member>() + offset) };
+        let word = unsafe { self.0.byte_add(ring::MEMBERS_OFFSET + index * size_of::<Member>() + offset) };
         // SAFETY: as above.
-        unsafe { word.cast::<u64>().read_volatile() }
+        unsafe { word.read_volatile() }
     }
 }
 
@@ -140,8 +140,8 @@ impl NextHopEntry {
     #[inline(always)]
     fn word(self, offset: usize) -> u64 {
         // SAFETY: `new`'s contract, and the callers name fields of the entry, all of them aligned words.
-        let word = unsafe { self.0.byte_add(offset) };
+        let word = unsafe { self.0.cast::<u64>().byte_add(offset) };
         // SAFETY: as above.
-        unsafe { word.cast::<u64>().read_volatile() }
+        unsafe { word.read_volatile() }
     }
 }
