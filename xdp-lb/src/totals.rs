@@ -51,6 +51,11 @@ impl Counters {
 }
 
 impl Totals {
+    /// Totals by VIP id and by member counter.
+    pub fn new(vips: Vec<ReasonCounters>, members: Vec<MemberCounters>) -> Self {
+        Self { vips, members }
+    }
+
     /// What became of the packets of a VIP id; id 0 is what belongs to no VIP.
     pub fn vip(&self, id: u32) -> ReasonCounters {
         self.vips.get(id as usize).copied().unwrap_or(ReasonCounters::ZERO)
@@ -61,9 +66,14 @@ impl Totals {
         self.members.get(counter as usize).copied().unwrap_or_default()
     }
 
+    /// All packets: of every VIP, and what belongs to none.
+    pub fn sum(&self) -> ReasonCounters {
+        sum_reasons(&self.vips)
+    }
+
     /// Packets by reason over all VIPs and what belongs to none, zeros left out.
     pub fn by_reason(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
-        packets_by_reason(sum_reasons(&self.vips))
+        packets_by_reason(self.sum())
     }
 }
 
