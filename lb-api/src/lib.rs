@@ -8,9 +8,18 @@
 //! | `GET /v1/status` | [`Status`] |
 //! | `GET /v1/vips` | `[`[`Vip`]`]` |
 //! | `GET /v1/backends` | `[`[`Backend`]`]` |
+//! | `GET /v1/stats` | [`Stats`] |
 #![forbid(unsafe_code)]
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+pub mod report;
+
+pub use report::{Report, ReportError};
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +31,8 @@ pub const PATH_STATUS: &str = "/v1/status";
 pub const PATH_VIPS: &str = "/v1/vips";
 /// `GET`: a list of [`Backend`].
 pub const PATH_BACKENDS: &str = "/v1/backends";
+/// `GET`: [`Stats`].
+pub const PATH_STATS: &str = "/v1/stats";
 
 /// What a node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +55,7 @@ pub enum Mode {
 }
 
 /// `GET /v1/status`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Version of the agent, or of lbctl where the agent is not running.
     pub version: String,
@@ -65,7 +76,7 @@ pub struct Status {
 }
 
 /// The daemon itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
     /// Process id.
     pub pid: u32,
@@ -78,7 +89,7 @@ pub struct Agent {
 }
 
 /// The config file as the agent sees it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// Path.
     pub file: PathBuf,
@@ -89,7 +100,7 @@ pub struct Config {
 }
 
 /// An interface with our program.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
     /// Name.
     pub name: String,
@@ -102,7 +113,7 @@ pub struct Interface {
 }
 
 /// One service.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vip {
     /// Name in the config; absent without agent.
     pub name: Option<String>,
@@ -120,8 +131,15 @@ pub struct Vip {
     pub packets: BTreeMap<String, u64>,
 }
 
+impl Vip {
+    /// What identifies the service: `address:port/protocol`, IPv6 addresses in brackets.
+    pub fn service(&self) -> String {
+        format!("{}/{}", SocketAddr::new(self.address, self.port), self.protocol)
+    }
+}
+
 /// One backend of one service.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Name in the config; absent without agent.
     pub name: Option<String>,
@@ -159,7 +177,7 @@ pub struct NextHop {
 }
 
 /// One backend over all services.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backend {
     /// Name in the config; absent without agent.
     pub name: Option<String>,
@@ -173,8 +191,41 @@ pub struct Backend {
     pub bytes: u64,
 }
 
+/// `GET /v1/stats`: what became of the packets since the counters were made. Every packet counts in exactly one place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// All packets: the sum of everything below, or what the decapsulation program did.
+    pub total: Counts,
+    /// What belongs to no VIP address.
+    pub other: Counts,
+    /// What is for a VIP address and for none of its services.
+    pub addresses: Vec<VipAddress>,
+    /// Services.
+    pub vips: Vec<Vip>,
+}
+
+/// Packets and bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Bytes of all packets as they arrived.
+    pub bytes: u64,
+    /// Packets by reason, zeros left out.
+    pub packets: BTreeMap<String, u64>,
+}
+
+/// A VIP address and what arrives for none of its services.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VipAddress {
+    /// VIP address.
+    pub address: IpAddr,
+    /// Whether it is bound on this node too: what matches no service is then for the node's own stack.
+    pub local: bool,
+    /// Packets for none of its services.
+    pub counts: Counts,
+}
+
 /// A backend's part in one service.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendService {
     /// `address:port/protocol`.
     pub service: String,
@@ -185,7 +236,7 @@ pub struct BackendService {
 }
 
 /// What a health check says.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// `up`, `down`, `unknown` (no result yet) or `unchecked`.
     pub state: String,
