@@ -17,7 +17,10 @@ use std::{
 };
 
 use lb_agent::next_hops::{self, Mac, NextHops};
-use tokio::sync::watch;
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    watch,
+};
 use xdp_lb::model::{NextHopKey, NextHopSpec};
 use xdp_lb_tests::bed::{Namespace, Scratch};
 
@@ -26,34 +29,41 @@ pub(crate) const SOON: Duration = Duration::from_secs(5);
 
 /// The node and the other end of its links.
 pub(crate) struct Node {
-    pub(crate) node: Namespace,
-    pub(crate) near: Namespace,
-    _scratch: Scratch,
+    own: Namespace,
+    near: Namespace,
+    scratch: Scratch,
 }
 
 impl Node {
     pub(crate) fn new() -> Self {
         let scratch = Scratch::create().expect("a directory");
         let create = |name| Namespace::create(format!("{}-{name}", scratch.name())).expect("a namespace");
-        let (node, near) = (create("node"), create("near"));
-        for (namespace, own, other) in [(&node, 1, Some(&near)), (&near, 2, None)] {
+        let (own, near) = (create("node"), create("near"));
+        for (namespace, host, other) in [(&own, 1, Some(&near)), (&near, 2, None)] {
             run(namespace, "ip link set lo up");
             for link in 0..2 {
                 if let Some(other) = other {
                     let peer = other.name();
                     run(namespace, &format!("ip link add eth{link} type veth peer name eth{link} netns {peer}"));
                 }
-                run(namespace, &format!("ip address add 10.0.{link}.{own}/24 dev eth{link}"));
-                run(namespace, &format!("ip address add fd00:{link}::{own}/64 dev eth{link} nodad"));
+                run(namespace, &format!("ip address add 10.0.{link}.{host}/24 dev eth{link}"));
+                run(namespace, &format!("ip address add fd00:{link}::{host}/64 dev eth{link} nodad"));
                 run(namespace, &format!("ip link set eth{link} up"));
             }
         }
-        Self { node, near, _scratch: scratch }
+        Self { own, near, scratch }
     }
 
     /// Runs a command on the node.
     pub(crate) fn run(&self, command: &str) -> String {
-        run(&self.node, command)
+        run(&self.own, command)
+    }
+
+    /// Runs `ip` on the node once for many commands.
+    pub(crate) fn run_batch(&self, commands: &str) {
+        let file = self.scratch.path().join("batch");
+        std::fs::write(&file, commands).expect("to write the batch");
+        self.run(&format!("ip -batch {}", file.display()));
     }
 
     /// Runs a command at the other end.
@@ -68,7 +78,7 @@ impl Node {
 
     /// MAC of an interface of the node.
     pub(crate) fn mac(&self, interface: &str) -> Mac {
-        mac_of(&self.node, interface)
+        mac_of(&self.own, interface)
     }
 
     /// Index of an interface of the node.
@@ -105,6 +115,7 @@ pub(crate) struct Watcher {
     destinations: Option<watch::Sender<BTreeSet<IpAddr>>>,
     published: Receiver<Arc<NextHops>>,
     current: Arc<NextHops>,
+    pauses: UnboundedSender<Receiver<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -112,14 +123,16 @@ impl Watcher {
     pub(crate) fn start(node: &Node, destinations: BTreeSet<IpAddr>) -> Self {
         let (sender, receiver) = watch::channel(destinations);
         let (publish, published) = mpsc::channel();
-        let namespace = std::fs::File::open(format!("/run/netns/{}", node.node.name())).expect("the namespace");
+        let (pauses, asked) = unbounded_channel();
+        let namespace = std::fs::File::open(format!("/run/netns/{}", node.own.name())).expect("the namespace");
         let thread = thread::spawn(move || {
             nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET).expect("to enter the namespace");
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.spawn(pause_when_asked(asked));
             runtime.block_on(follow(receiver, publish));
         });
         let current = published.recv_timeout(SOON).expect("a first value");
-        Self { destinations: Some(sender), published, current, thread: Some(thread) }
+        Self { destinations: Some(sender), published, current, pauses, thread: Some(thread) }
     }
 
     /// What was published last, as far as it was looked at.
@@ -131,6 +144,15 @@ impl Watcher {
     pub(crate) fn set(&self, destinations: impl IntoIterator<Item = IpAddr>) {
         let sender = self.destinations.as_ref().expect("it runs");
         sender.send(destinations.into_iter().collect()).expect("the watcher listens");
+    }
+
+    /// Does `work` while the watcher gets no time to run.
+    pub(crate) fn while_paused(&self, work: impl FnOnce()) {
+        // A channel without buffer: the first message is taken when the pause has begun, dropping the sender ends it.
+        let (gate, paused) = mpsc::sync_channel(0);
+        self.pauses.send(paused).expect("the watcher's thread runs");
+        gate.send(()).expect("the pause begins");
+        work();
     }
 
     /// Waits for a published value that satisfies `holds`; how long it took.
@@ -168,6 +190,13 @@ impl Drop for Watcher {
             let ended = thread.join();
             assert!(ended.is_ok() || thread::panicking(), "the watcher ends cleanly");
         }
+    }
+}
+
+/// Blocks the thread, and so everything on it, for as long as the other end wants.
+async fn pause_when_asked(mut asked: UnboundedReceiver<Receiver<()>>) {
+    while let Some(gate) = asked.recv().await {
+        gate.iter().for_each(drop);
     }
 }
 

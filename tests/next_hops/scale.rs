@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::node::{Node, Watcher, parse};
@@ -20,6 +20,7 @@ fn ten_thousand_destinations_are_looked_up_at_once_and_again_when_the_default_ro
     let mut watcher = Watcher::start(&node, behind_the_gateway(10_000).collect());
     println!("first value for 10,000 destinations in {:?}", started.elapsed());
     assert_eq!(watcher.current().routes.len(), 10_000);
+    watcher.values_until_quiet(Duration::from_secs(1));
     node.run("ip route replace default via 10.0.1.2");
     let taken = watcher.until("all of them to move", |now| {
         now.next_hops.len() == 1 && now.routes.values().all(|key| key.neighbour == parse("10.0.1.2"))
@@ -27,25 +28,39 @@ fn ten_thousand_destinations_are_looked_up_at_once_and_again_when_the_default_ro
     println!("10,000 destinations moved in {taken:?}");
 }
 
+/// Commands that change routes to and fro between two gateways.
+fn route_changes(count: u32) -> String {
+    let command = |index| {
+        let gateway = if index % 2 == 0 { "10.0.0.2" } else { "10.0.1.2" };
+        let prefix = Ipv4Addr::from(u32::from(Ipv4Addr::new(172, 16, 0, 0)) + (index % 251) * 4);
+        format!("route replace {prefix}/30 via {gateway}\n")
+    };
+    (0..count).map(command).collect()
+}
+
 #[test]
 fn a_storm_of_route_events_is_survived_and_its_end_is_seen() {
     let node = Node::new();
     node.run("ip route add default via 10.0.0.2");
     let mut watcher = Watcher::start(&node, behind_the_gateway(1000).collect());
-    let batch: String = (0..20_000_u32)
-        .flat_map(|index| {
-            let gateway = if index % 2 == 0 { "10.0.0.2" } else { "10.0.1.2" };
-            let prefix = Ipv4Addr::from(u32::from(Ipv4Addr::new(172, 16, 0, 0)) + (index % 250) * 4);
-            [format!("route replace {prefix}/30 via {gateway}\n")]
-        })
-        .collect();
-    let file = std::env::temp_dir().join(format!("{}.batch", node.node.name()));
-    std::fs::write(&file, batch).expect("to write the batch");
-    node.run(&format!("ip -batch {}", file.display()));
-    std::fs::remove_file(&file).expect("to remove the batch");
+    node.run_batch(&route_changes(20_000));
     node.run("ip route add 172.16.0.0/32 via 10.0.1.2");
     let taken = watcher.until("the last change", |now| now.routes[&parse("172.16.0.0")].neighbour == parse("10.0.1.2"));
     println!("end of the storm seen in {taken:?}");
+}
+
+#[test]
+fn events_that_the_kernel_could_not_deliver_are_made_up_for() {
+    let node = Node::new();
+    node.run("ip route add default via 10.0.0.2");
+    let mut watcher = node.watch(&["192.0.2.1", "10.0.0.2"]);
+    watcher.while_paused(|| {
+        node.run_batch(&route_changes(20_000));
+        node.run("ip route add 192.0.2.1 via 10.0.1.2");
+    });
+    let taken =
+        watcher.until("what changed last", |now| now.routes[&parse("192.0.2.1")].neighbour == parse("10.0.1.2"));
+    println!("lost events made up for in {taken:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    mem,
+    iter, mem,
     net::IpAddr,
 };
 
@@ -32,6 +32,9 @@ pub(super) struct Installation {
     /// Whether it exists already. If not, one that appears meanwhile is somebody else's and must not be overwritten.
     pub(super) exists: bool,
 }
+
+/// Most entries that are handed over at once: events have to be read in between, or they would be lost.
+const WORK_BATCH: usize = 256;
 
 /// What is known of the kernel's tables, and which answers are out of date.
 #[derive(Debug, Default)]
@@ -116,23 +119,28 @@ impl Index {
         self.settle_wanted();
     }
 
-    /// Hands over what is to be done about neighbour entries. Each piece is handed over once; a full reading brings
-    /// back what did not succeed.
+    /// Hands over a part of what is to be done about neighbour entries; `None` when nothing is left. Each piece is
+    /// handed over once; a full reading brings back what did not succeed.
     pub(super) fn take_neighbour_work(&mut self) -> Option<NeighbourWork> {
         if self.to_install.is_empty() && self.to_remove.is_empty() {
             return None;
         }
-        let install = mem::take(&mut self.to_install)
-            .into_iter()
+        let install = take_some(&mut self.to_install)
             .map(|key| Installation { key, exists: self.neighbours.contains_key(&key) })
             .collect();
-        Some(NeighbourWork { install, remove: mem::take(&mut self.to_remove).into_iter().collect() })
+        Some(NeighbourWork { install, remove: take_some(&mut self.to_remove).collect() })
     }
 
     /// Neighbours on the way to a destination that neither the kernel nor the operator keeps resolved.
     pub(super) fn unkept(&self) -> Vec<NeighbourKey> {
         let kept = |key: &&NeighbourKey| self.neighbours.get(key).is_some_and(Neighbour::kept);
         self.wanted.iter().filter(|key| !kept(key)).copied().collect()
+    }
+
+    /// Whether a neighbour has been asked and may still answer.
+    pub(super) fn awaits_neighbours(&self) -> bool {
+        let failed = |neighbour: &Neighbour| neighbour.reachability == Reachability::Failed;
+        self.wanted.iter().any(|key| self.neighbours.get(key).is_none_or(|known| known.mac.is_none() && !failed(known)))
     }
 
     /// The next hops as they follow from the facts.
@@ -165,7 +173,8 @@ impl Index {
         let now = with_last_mac(neighbour, before.as_ref());
         self.neighbours.insert(key, now);
         if !self.wanted.contains(&key) {
-            if now.ours && self.told {
+            // While answers are due it may be needed in a moment; the answers decide.
+            if now.ours && self.told && self.stale.is_empty() {
                 self.to_remove.insert(key);
             }
             return false;
@@ -227,6 +236,10 @@ impl Index {
         (link.up() && link.mac.is_some())
             .then(|| NeighbourKey { interface: path.interface, address: path.gateway.unwrap_or(destination) })
     }
+}
+
+fn take_some(keys: &mut BTreeSet<NeighbourKey>) -> impl Iterator<Item = NeighbourKey> {
+    iter::from_fn(|| keys.pop_first()).take(WORK_BATCH)
 }
 
 /// While an entry is being resolved again its last MAC stays in use: a short probe must not stop traffic.

@@ -71,6 +71,7 @@ struct Watcher {
     index: Index,
     keeper: Keeper,
     pacing: Pacing,
+    last_reading: Instant,
     next_reading: Instant,
     next_probe: Instant,
 }
@@ -99,6 +100,7 @@ impl Watcher {
             index,
             keeper: Keeper::new(),
             pacing: Pacing::default(),
+            last_reading: now,
             next_reading: now + READING_INTERVAL,
             next_probe: now + PROBE_INTERVAL,
         };
@@ -108,22 +110,23 @@ impl Watcher {
 
     /// Neighbours that are asked for the first time answer within a moment: a start should not look like an outage.
     async fn first_snapshot(&mut self) -> Result<NextHops, SocketError> {
-        let deadline = (Instant::now() + FIRST_PATIENCE).into();
-        loop {
-            let snapshot = self.index.snapshot();
-            if snapshot.problems.is_empty() {
-                return Ok(snapshot);
-            }
-            let Ok(received) = timeout_at(deadline, self.events.receive()).await else { return Ok(snapshot) };
-            self.take(received?)?;
+        let deadline = Instant::now() + FIRST_PATIENCE;
+        while self.index.awaits_neighbours() && Instant::now() < deadline {
+            let Ok(received) = timeout_at(deadline.into(), self.events.receive()).await else { break };
+            self.take(received?);
+            self.take_waiting()?;
             self.work_on_neighbours().await?;
         }
+        Ok(self.index.snapshot())
     }
 
     async fn run(mut self, published: watch::Sender<Arc<NextHops>>) -> Result<(), WatchError> {
         loop {
             match self.wakeup().await? {
-                Wakeup::Received(received) => self.take(received)?,
+                Wakeup::Received(received) => {
+                    self.take(received);
+                    self.take_waiting()?;
+                }
                 Wakeup::NewDestinations => {
                     self.index.set_destinations(self.destinations.borrow_and_update().clone());
                     self.look_up_routes().await?;
@@ -163,32 +166,36 @@ impl Watcher {
         }
     }
 
-    /// Takes what came and whatever else is there already.
-    fn take(&mut self, first: Received) -> Result<(), SocketError> {
-        let mut received = Some(first);
+    /// Takes what is there already.
+    fn take_waiting(&mut self) -> Result<(), SocketError> {
         for _ in 0..EVENT_BATCH {
-            match received {
-                Some(Received::Events(events)) => {
-                    for event in events {
-                        if self.index.apply(event) {
-                            self.pacing.note(Instant::now());
-                        }
-                    }
-                }
-                Some(Received::Lost) => {
-                    tracing::info!("netlink events were lost: reading links, addresses, neighbours and routes again");
-                    let last = self.next_reading.checked_sub(READING_INTERVAL).unwrap_or(self.next_reading);
-                    self.next_reading = self.next_reading.min(last + READING_REST);
-                }
-                None => return Ok(()),
+            match self.events.receive_now() {
+                Some(received) => self.take(received?),
+                None => break,
             }
-            received = self.events.receive_now().transpose()?;
         }
         Ok(())
     }
 
+    fn take(&mut self, received: Received) {
+        match received {
+            Received::Events(events) => {
+                for event in events {
+                    if self.index.apply(event) {
+                        self.pacing.note(Instant::now());
+                    }
+                }
+            }
+            Received::Lost => {
+                tracing::info!("netlink events were lost: reading links, addresses, neighbours and routes again");
+                self.next_reading = self.next_reading.min(self.last_reading + READING_REST);
+            }
+        }
+    }
+
     async fn read_everything(&mut self) -> Result<(), SocketError> {
-        self.next_reading = Instant::now() + READING_INTERVAL;
+        self.last_reading = Instant::now();
+        self.next_reading = self.last_reading + READING_INTERVAL;
         self.index.replace(self.requests.read_tables().await?);
         self.look_up_routes().await?;
         self.work_on_neighbours().await
@@ -203,8 +210,9 @@ impl Watcher {
     }
 
     async fn work_on_neighbours(&mut self) -> Result<(), SocketError> {
-        if let Some(work) = self.index.take_neighbour_work() {
+        while let Some(work) = self.index.take_neighbour_work() {
             self.keeper.perform(work, &mut self.requests).await?;
+            self.take_waiting()?;
         }
         Ok(())
     }
