@@ -17,11 +17,14 @@ use ipnet::IpNet;
 use lb_api::Role;
 use xdp_lb::model::Service;
 
+pub use xdp_lb::attach::ModeChoice;
+
 mod assemble;
 mod check;
 mod decode;
 mod diagnostic;
 mod load;
+pub mod reload;
 mod scalar;
 mod schema;
 mod yaml;
@@ -76,18 +79,8 @@ pub struct Interface {
     pub name: String,
     /// Where in the kernel the program may run.
     pub mode: ModeChoice,
-}
-
-/// Which ways of attaching are allowed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ModeChoice {
-    /// In the driver, or not at all.
-    #[default]
-    Native,
-    /// In the kernel's generic path.
-    Generic,
-    /// In the driver; where the driver cannot, in the generic path.
-    NativeOrGeneric,
+    /// Its line in the file, for errors that only show when the program is attached.
+    pub line: usize,
 }
 
 /// What the load balancer's program is loaded with.

@@ -123,6 +123,20 @@ pub enum AttachError {
     Pins(#[from] PinsError),
 }
 
+impl AttachError {
+    /// The interface that the error is about.
+    pub fn interface(&self) -> Option<&str> {
+        match self {
+            Self::NoInterface { interface }
+            | Self::Foreign { interface, .. }
+            | Self::NoNative { interface, .. }
+            | Self::NoLink { interface }
+            | Self::Program { interface, .. } => Some(interface),
+            Self::Link { .. } | Self::Io { .. } | Self::Pins(_) => None,
+        }
+    }
+}
+
 impl Program {
     /// Runs the program on exactly these interfaces: replaces predecessors through their pinned links without a gap,
     /// attaches where there is none, lets go of interfaces that are no longer named. If one fails, those that were

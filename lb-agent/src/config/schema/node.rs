@@ -42,7 +42,7 @@ pub(super) fn interface(node: &yaml::Node, report: &mut Report) -> Checked<Inter
     let name = fields.required("name", scalar::interface_name);
     let mode = fields.or("mode", ModeChoice::default(), |node, report| scalar::choice(node, "a mode", &MODES, report));
     fields.finish();
-    Ok(Interface { name: name?.value, mode: mode? })
+    Ok(Interface { name: name?.value, mode: mode?, line: node.at.line })
 }
 
 /// `forwarding`.

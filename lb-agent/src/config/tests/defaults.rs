@@ -51,7 +51,7 @@ fn every_key_of_the_ingress_role_arrives_in_the_config() {
             api_socket: "/run/lb/api.sock".into(),
             metrics: "[::1]:9000".parse().expect("an address literal"),
         },
-        interfaces: vec![Interface { name: "eth0".to_owned(), mode: ModeChoice::Generic }],
+        interfaces: vec![Interface { name: "eth0".to_owned(), mode: ModeChoice::Generic, line: 7 }],
         forwarding: Forwarding { hash_seed: 0x5ca1_ab1e, decrement_ttl: false, check_tcp_flags: false },
         services: BTreeMap::from([
             (service("192.0.2.10", 80, Protocol::Tcp), web.clone()),
@@ -81,7 +81,7 @@ fn every_key_of_the_backend_role_arrives_in_the_config() {
 fn what_is_not_written_has_its_default() {
     let config = parse(BACKEND).expect("a good config");
     assert_eq!((config.node, config.forwarding, config.log), Default::default());
-    assert_eq!(config.interfaces, [Interface { name: "eth0".to_owned(), mode: ModeChoice::Native }]);
+    assert_eq!(config.interfaces, [Interface { name: "eth0".to_owned(), mode: ModeChoice::Native, line: 2 }]);
 }
 
 #[test]

@@ -1,0 +1,37 @@
+//! From what the sources say to what the data plane should do: pure.
+
+use std::collections::BTreeMap;
+
+use xdp_lb::model::{Desired, MemberKey, MemberSpec};
+
+use crate::{checks, config::Config, health::Statuses, next_hops::NextHops};
+
+/// Puts config, health and next hops together.
+pub fn assemble(config: &Config, health: &Statuses, next_hops: &NextHops) -> Desired {
+    let mut desired = Desired::default();
+    for (service, settings) in &config.services {
+        let members: BTreeMap<MemberKey, MemberSpec> = settings
+            .backends
+            .iter()
+            .map(|backend| {
+                let check = checks::check_of(*service, settings, backend);
+                let spec = MemberSpec {
+                    weight: backend.weight,
+                    up: check.is_none_or(|check| checks::is_up(health, &check)),
+                    next_hop: next_hops.routes.get(&backend.address).copied(),
+                };
+                (MemberKey { tunnel: backend.address }, spec)
+            })
+            .collect();
+        for key in members.values().filter_map(|member| member.next_hop) {
+            if let Some(spec) = next_hops.next_hops.get(&key) {
+                desired.next_hops.insert(key, *spec);
+            }
+        }
+        if next_hops.local_addresses.contains(&service.address) {
+            desired.local_addresses.insert(service.address);
+        }
+        desired.services.insert(*service, members);
+    }
+    desired
+}

@@ -1,0 +1,208 @@
+//! This node's data plane as its role wants it: program, attachments, maps. Blocking calls; one owner.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use lb_api::Role;
+use tracing::{info, warn};
+use xdp_lb::{
+    Desired, Installed, Pins, Writer,
+    apply::{Applied, ApplyError},
+    attach::{AttachError, Attachment, ModeChoice},
+    decap::{Acceptance, Accepted},
+    interface::{Interface, Mode},
+    pins::PinsLock,
+    plan::{NoRoom, plan},
+    program::{LoadError, Program, ProgramKind},
+    tables::TablesError,
+};
+use xdp_lb_abi::Gates;
+
+use crate::config::{BackendRole, Config, Forwarding};
+
+/// A data plane that cannot be brought into the wanted state.
+#[derive(Debug, thiserror::Error)]
+pub enum DataPlaneError {
+    /// The program.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// An interface.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The maps.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+    /// A change.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// What a reconcile did.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Changes and slots.
+    pub applied: Applied,
+    /// What found no room.
+    pub no_room: Vec<NoRoom>,
+}
+
+/// Program, attachments and maps of this node.
+pub struct DataPlane {
+    pins: Pins,
+    lock: PinsLock,
+    program: Program,
+    attachments: Vec<Attachment>,
+    maps: Maps,
+}
+
+enum Maps {
+    Ingress { writer: Box<Writer>, installed: Installed, seed: u64 },
+    Backend(Box<Acceptance>),
+}
+
+impl DataPlane {
+    /// Loads the program of the node's role, takes over the maps, attaches. What runs already goes on running, with
+    /// the new program as soon as it is attached. On an error nothing new stays attached.
+    pub fn start(config: &Config) -> Result<Self, DataPlaneError> {
+        let pins = Pins::new(&config.node.bpffs);
+        xdp_lb::program::check_capabilities()?;
+        let lock = pins.prepare().map_err(LoadError::from)?;
+        let mut program = Program::load(&pins, &lock, program_kind(config))?;
+        let maps = Maps::open(&pins, config)?;
+        let attachments = program.attach(&interfaces(config))?;
+        log_attachments(&attachments);
+        Ok(Self { pins, lock, program, attachments, maps })
+    }
+
+    /// Follows a changed config: loads the program anew where its settings differ, and attaches as configured. After
+    /// an error the old program is where it was.
+    pub fn reconfigure(&mut self, old: &Config, new: &Config) -> Result<(), DataPlaneError> {
+        let reload = program_kind(old) != program_kind(new);
+        if reload || interfaces(old) != interfaces(new) {
+            self.load_and_attach(new, reload)?;
+        }
+        match &mut self.maps {
+            Maps::Ingress { seed, .. } => *seed = new.forwarding.hash_seed,
+            Maps::Backend(acceptance) => acceptance.set(&accepted(new.backend.as_ref()))?,
+        }
+        Ok(())
+    }
+
+    fn load_and_attach(&mut self, config: &Config, reload: bool) -> Result<(), DataPlaneError> {
+        let mut new = None;
+        if reload {
+            new = Some(Program::load(&self.pins, &self.lock, program_kind(config))?);
+        }
+        let program = new.as_mut().unwrap_or(&mut self.program);
+        self.attachments = program.attach(&interfaces(config))?;
+        log_attachments(&self.attachments);
+        if let Some(program) = new {
+            self.program = program;
+        }
+        Ok(())
+    }
+
+    /// Attaches again where an interface was re-created or somebody took the program away. Gives whether it had to.
+    pub fn repair(&mut self, config: &Config) -> Result<bool, DataPlaneError> {
+        let intact = self.attachments.len() == config.interfaces.len() && self.attachments.iter().all(is_intact);
+        if !intact {
+            warn!("the program is not on every configured interface any more: attaching again");
+            self.load_and_attach(config, false)?;
+        }
+        Ok(!intact)
+    }
+
+    /// Brings the forwarding maps to the desired state. After an error, what is installed is read anew, so that the
+    /// next call starts from the truth.
+    pub fn reconcile(&mut self, desired: &Desired) -> Result<Outcome, DataPlaneError> {
+        let Maps::Ingress { writer, installed, seed } = &mut self.maps else { return Ok(Outcome::default()) };
+        let plan = plan(desired, installed, *seed);
+        for change in &plan.changes {
+            tracing::debug!(%change, "apply");
+        }
+        match writer.apply(&plan.changes, installed) {
+            Ok(applied) => Ok(Outcome { applied, no_room: plan.no_room }),
+            Err(error) => {
+                *installed = writer.tables().installed()?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What is installed; empty on a backend.
+    pub fn installed(&self) -> Installed {
+        match &self.maps {
+            Maps::Ingress { installed, .. } => installed.clone(),
+            Maps::Backend(_) => Installed::default(),
+        }
+    }
+
+    /// Where the program runs.
+    pub fn attachments(&self) -> &[Attachment] {
+        &self.attachments
+    }
+
+    /// The loaded object, for the log reader.
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+}
+
+impl Maps {
+    fn open(pins: &Pins, config: &Config) -> Result<Self, DataPlaneError> {
+        match config.role {
+            Role::Ingress => {
+                let (writer, installed) = Writer::open(xdp_lb::Tables::open(pins)?)?;
+                info!(services = installed.services.len(), "took over what is installed");
+                let seed = config.forwarding.hash_seed;
+                Ok(Self::Ingress { writer: Box::new(writer), installed, seed })
+            }
+            Role::Backend => {
+                let mut acceptance = Acceptance::open(pins)?;
+                acceptance.set(&accepted(config.backend.as_ref()))?;
+                Ok(Self::Backend(Box::new(acceptance)))
+            }
+        }
+    }
+}
+
+fn program_kind(config: &Config) -> ProgramKind {
+    let Forwarding { hash_seed, decrement_ttl, check_tcp_flags } = config.forwarding;
+    match config.role {
+        Role::Ingress => {
+            let gates = Gates::default()
+                .with(Gates::DECREMENT_TTL, decrement_ttl)
+                .with(Gates::CHECK_TCP_FLAGS, check_tcp_flags);
+            ProgramKind::Balancer { hash_seed, gates }
+        }
+        Role::Backend => ProgramKind::Decapsulator,
+    }
+}
+
+fn interfaces(config: &Config) -> Vec<(String, ModeChoice)> {
+    config.interfaces.iter().map(|interface| (interface.name.clone(), interface.mode)).collect()
+}
+
+fn accepted(backend: Option<&BackendRole>) -> Accepted {
+    let Some(backend) = backend else { return Accepted::default() };
+    let addresses = |list: &[IpAddr]| list.iter().copied().collect::<BTreeSet<_>>();
+    Accepted {
+        tunnels: addresses(&backend.tunnel_addresses),
+        sources: backend.sources.iter().map(|net| (net.network(), net.prefix_len())).collect(),
+        vips: addresses(&backend.vips),
+    }
+}
+
+fn is_intact(attachment: &Attachment) -> bool {
+    let found = Interface::by_name(&attachment.interface);
+    // A failed query proves nothing; the next one will.
+    found.map_or(true, |found| found.is_some_and(|found| found.index == attachment.index && found.xdp.is_some()))
+}
+
+fn log_attachments(attachments: &[Attachment]) {
+    for Attachment { interface, mode, replaced, .. } in attachments {
+        match mode {
+            Mode::Native => info!(interface, replaced, "attached in native mode"),
+            Mode::Generic => warn!(interface, replaced, "attached in generic mode: several times slower than native"),
+        }
+    }
+}

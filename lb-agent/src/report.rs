@@ -1,0 +1,87 @@
+//! The control API's documents: what the maps say, with what only the agent knows (names, weights, health).
+
+use std::process;
+
+use lb_api::{
+    Agent, Backend, Stats, Status as StatusDocument, Vip,
+    report::{self, Report, ReportError},
+};
+use xdp_lb::{Pins, model::Service};
+
+use crate::{checks, config::Config, status::Status};
+
+/// Version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Reads the maps, and puts the config's names to what is there.
+fn read(status: &Status) -> Result<Report, ReportError> {
+    let mut report = Report::read(&Pins::new(&status.config.node.bpffs))?;
+    for vip in &mut report.stats.vips {
+        name(vip, &status.config);
+    }
+    Ok(report)
+}
+
+/// `GET /v1/status`.
+pub fn status(status: &Status) -> Result<StatusDocument, ReportError> {
+    let mut document = read(status)?.status(VERSION);
+    document.agent = Some(Agent {
+        pid: process::id(),
+        uptime_seconds: status.started.elapsed().as_secs(),
+        ready: status.ready,
+        config: lb_api::Config {
+            file: status.file.clone(),
+            generation: status.generation,
+            error: status.config_error.clone(),
+        },
+    });
+    // The agent's own sentences say more than the maps can; what only the maps show is added.
+    let mut problems = status.problems();
+    for problem in document.problems {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    document.problems = problems;
+    Ok(document)
+}
+
+/// `GET /v1/stats`.
+pub fn stats(status: &Status) -> Result<Stats, ReportError> {
+    Ok(read(status)?.stats)
+}
+
+/// `GET /v1/vips`.
+pub fn vips(status: &Status) -> Result<Vec<Vip>, ReportError> {
+    Ok(read(status)?.stats.vips)
+}
+
+/// `GET /v1/backends`.
+pub fn backends(status: &Status) -> Result<Vec<Backend>, ReportError> {
+    let mut backends = report::backends(&vips(status)?);
+    for backend in &mut backends {
+        for part in &mut backend.services {
+            let found = status.config.services.iter().find(|(service, _)| service.to_string() == part.service);
+            let Some((service, settings)) = found else { continue };
+            let configured = settings.backends.iter().find(|configured| configured.address == backend.address);
+            part.health = configured.map(|configured| {
+                let check = checks::check_of(*service, settings, configured);
+                checks::report(&status.health, check.as_ref())
+            });
+        }
+    }
+    Ok(backends)
+}
+
+fn name(vip: &mut Vip, config: &Config) {
+    let Ok(protocol) = vip.protocol.parse() else { return };
+    let service = Service { address: vip.address, port: vip.port, protocol };
+    let Some(settings) = config.services.get(&service) else { return };
+    vip.name = Some(settings.name.clone());
+    for member in &mut vip.members {
+        if let Some(backend) = settings.backends.iter().find(|backend| backend.address == member.address) {
+            member.name = Some(backend.name.clone());
+            member.weight = Some(backend.weight);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What the agent knows about itself: written by the reconcile task, read by the servers.
+
+use std::{path::PathBuf, sync::Arc, time::Instant};
+
+use lb_api::Mode;
+use tokio::sync::watch;
+use xdp_lb::{attach::Attachment, interface};
+
+use crate::{config::Config, health::Statuses, next_hops::NextHops};
+
+/// The agent's state at one moment.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The running config.
+    pub config: Arc<Config>,
+    /// Its file.
+    pub file: PathBuf,
+    /// When the agent started.
+    pub started: Instant,
+    /// How many configs were taken over.
+    pub generation: u64,
+    /// Why the newest version of the file was refused.
+    pub config_error: Option<String>,
+    /// Whether desired state has been installed since the start.
+    pub ready: bool,
+    /// Where the program runs.
+    pub attachments: Vec<Attachment>,
+    /// Why the program is not where it should be.
+    pub attach_problem: Option<String>,
+    /// What the health checks say.
+    pub health: Statuses,
+    /// What is known of the ways to the backends.
+    pub next_hops: Arc<NextHops>,
+    /// Why the last reconcile failed, or what it had to leave out.
+    pub reconcile_problems: Vec<String>,
+}
+
+/// Sends the status on.
+pub type Sender = watch::Sender<Status>;
+/// Reads the status.
+pub type Receiver = watch::Receiver<Status>;
+
+impl Status {
+    /// Everything that an operator should look at, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Some(error) = &self.config_error {
+            problems.push(format!("{} was refused, the last good config runs: {error}", self.file.display()));
+        }
+        problems.extend(self.attach_problem.iter().chain(&self.reconcile_problems).cloned());
+        for Attachment { interface, mode, .. } in &self.attachments {
+            if *mode == interface::Mode::Generic {
+                problems
+                    .push(format!("{interface} runs the program in generic mode: several times slower than native"));
+            }
+        }
+        problems.extend(self.next_hops.problems.values().cloned());
+        problems.extend(self.detours());
+        problems
+    }
+
+    /// Backends that are reached by an interface that the program does not run on: their packets are dropped.
+    fn detours(&self) -> Vec<String> {
+        let ours = |index| self.attachments.iter().any(|attachment| attachment.index == index);
+        let name = |index| self.next_hops.interfaces.get(&index).map_or("another interface", |i| i.name.as_str());
+        let detours = self.next_hops.routes.iter().filter(|(_, hop)| !ours(hop.interface));
+        detours
+            .map(|(backend, hop)| {
+                format!(
+                    "{backend} is reached by {}, where the program does not run: packets for it are dropped as \
+                     other_interface; route it by the ingress interface",
+                    name(hop.interface)
+                )
+            })
+            .collect()
+    }
+}
+
+/// The API's word for a mode.
+pub const fn mode(mode: interface::Mode) -> Mode {
+    match mode {
+        interface::Mode::Native => Mode::Native,
+        interface::Mode::Generic => Mode::Generic,
+    }
+}
