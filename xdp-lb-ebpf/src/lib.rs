@@ -24,7 +24,7 @@ pub mod next_hop;
 pub mod packet;
 pub mod parse;
 pub mod pipeline;
-#[cfg(all(feature = "program", target_arch = "bpf"))]
+#[cfg(feature = "program")]
 pub mod program;
 pub mod select;
 pub mod tables;

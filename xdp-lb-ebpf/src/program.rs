@@ -13,48 +13,68 @@ use crate::{
 };
 
 /// A frame in the driver's hands.
-pub struct XdpFrame<'context>(pub &'context XdpContext);
+pub struct XdpFrame {
+    context: XdpContext,
+}
 
 // SAFETY: the kernel keeps `data..data_end` mapped and writable while the program runs, and the verifier checks every
 // access against it. `bpf_xdp_adjust_head` changes both, and they are read again for every window.
-unsafe impl Frame for XdpFrame<'_> {
+unsafe impl Frame for XdpFrame {
     #[inline(always)]
     fn data(&self) -> usize {
-        self.0.data()
+        self.context.data()
     }
 
     #[inline(always)]
     fn data_end(&self) -> usize {
-        self.0.data_end()
+        self.context.data_end()
     }
 
     #[inline(always)]
     fn length(&self) -> u64 {
         // SAFETY: the context is the one the program was called with.
-        unsafe { bpf_xdp_get_buff_len(self.0.ctx) }
+        unsafe { bpf_xdp_get_buff_len(self.context.ctx) }
     }
 
     #[inline(always)]
     fn grow_head(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        self.adjust_head(-(bytes as i32))
+        self.adjust_head(-(bytes as u32).cast_signed())
     }
 
     #[inline(always)]
     fn shrink_head(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        self.adjust_head(bytes as i32)
+        self.adjust_head((bytes as u32).cast_signed())
     }
 
     #[inline(always)]
     fn ingress_interface(&self) -> u32 {
-        self.0.ingress_ifindex() as u32
+        self.context.ingress_ifindex() as u32
     }
 }
 
-impl XdpFrame<'_> {
+impl XdpFrame {
+    /// The frame of a program's context.
+    #[inline(always)]
+    pub const fn new(context: XdpContext) -> Self {
+        Self { context }
+    }
+
+    /// Tells user space about the verdict on this frame, through aya-log.
+    #[cfg(feature = "debug-log")]
+    #[inline(always)]
+    pub fn trace(&self, verdict: Verdict) {
+        aya_log_ebpf::debug!(&self.context, "vip {}: {}", verdict.vip(), verdict.reason().name());
+    }
+
+    /// Nothing, in a build without `debug-log`.
+    #[cfg(not(feature = "debug-log"))]
+    #[inline(always)]
+    pub const fn trace(&self, _: Verdict) {}
+
     #[inline(always)]
     fn adjust_head(&mut self, bytes: i32) -> Result<(), NoRoom> {
         // SAFETY: the context is the one the program was called with.
-        match unsafe { bpf_xdp_adjust_head(self.0.ctx, bytes) } {
+        match unsafe { bpf_xdp_adjust_head(self.context.ctx, bytes) } {
             0 => Ok(()),
             _ => Err(NoRoom),
         }
@@ -85,19 +105,8 @@ pub const fn action(verdict: Verdict) -> u32 {
 }
 
 /// Never called: the packet path has no way to panic, and the verifier would refuse a program with one.
+#[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
-
-/// Tells user space about a verdict, through aya-log.
-#[cfg(feature = "debug-log")]
-#[inline(always)]
-pub fn trace(context: &XdpContext, verdict: Verdict) {
-    aya_log_ebpf::debug!(context, "vip {} {}", verdict.vip(), verdict.reason().name());
-}
-
-/// Traces nothing in a build without `debug-log`.
-#[cfg(not(feature = "debug-log"))]
-#[inline(always)]
-pub const fn trace(_: &XdpContext, _: Verdict) {}

@@ -65,7 +65,8 @@ impl Tunnels for Maps {
 /// Called for every frame that a backend's interface receives.
 #[xdp(frags)]
 fn xdp_decap(context: XdpContext) -> u32 {
-    let verdict = decapsulate(&mut XdpFrame(&context), &Maps);
-    program::trace(&context, verdict);
+    let mut frame = XdpFrame::new(context);
+    let verdict = decapsulate(&mut frame, &Maps);
+    frame.trace(verdict);
     program::action(verdict)
 }

@@ -104,7 +104,8 @@ impl Tables for Maps {
 /// Called for every frame that an ingress interface receives.
 #[xdp(frags)]
 fn xdp_lb(context: XdpContext) -> u32 {
-    let verdict = balance(&mut XdpFrame(&context), &Maps);
-    program::trace(&context, verdict);
+    let mut frame = XdpFrame::new(context);
+    let verdict = balance(&mut frame, &Maps);
+    frame.trace(verdict);
     program::action(verdict)
 }
