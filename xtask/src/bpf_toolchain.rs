@@ -53,7 +53,12 @@ pub(crate) struct Obstacles {
 
 impl fmt::Display for Obstacles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "nightly: {}; Debian: {}", self.nightly, self.debian)
+        write!(
+            f,
+            "neither of two ways is open; rustup's nightly (`rustup toolchain install nightly --component rust-src`): {}; \
+             Debian's packages: {}",
+            self.nightly, self.debian
+        )
     }
 }
 

@@ -30,7 +30,10 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
         bail!("installing packages needs root; run these commands as root, then this one again:\n\n{commands}");
     }
     let _held = HeldServices::new(Path::new(POLICY))?;
-    process::run(&mut update())?;
+    // One unreachable repository need not matter: the packages may come from another, or the old lists may do.
+    if let Err(error) = process::run(&mut update()) {
+        eprintln!("warning: {error:#}; going on with the package lists that are here");
+    }
     process::run(&mut install_command(packages))
 }
 
