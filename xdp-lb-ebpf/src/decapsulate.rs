@@ -226,3 +226,6 @@ fn strip(frame: &mut impl Frame, inner: Family, outer_len: usize, ecn: Option<Ec
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,8 @@ pub mod pipeline;
 pub mod program;
 pub mod select;
 pub mod tables;
+#[cfg(test)]
+mod testing;
 pub mod verdict;
 
 pub use decapsulate::decapsulate;

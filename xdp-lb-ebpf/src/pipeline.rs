@@ -62,3 +62,6 @@ fn check_ttl(packet: &Packet, service: &Service, gates: Gates) -> Step<()> {
     let least = if gates.has(Gates::DECREMENT_TTL) { 2 } else { 1 };
     if packet.ttl < least { Break(Verdict::new(service.vip, Reason::TtlExpired)) } else { Continue(()) }
 }
+
+#[cfg(test)]
+mod tests;
