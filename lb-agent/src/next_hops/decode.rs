@@ -221,3 +221,6 @@ const fn reachability(state: NeighbourState) -> Reachability {
         NeighbourState::Incomplete | NeighbourState::None | NeighbourState::Other(_) | _ => Reachability::Resolving,
     }
 }
+
+#[cfg(test)]
+mod tests;

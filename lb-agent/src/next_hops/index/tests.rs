@@ -143,6 +143,14 @@ fn an_entry_is_removed_only_after_every_answer_is_in() {
 }
 
 #[test]
+fn an_entry_of_ours_that_turns_up_after_it_was_needed_is_removed() {
+    let mut index = index_with_gateway();
+    let late = key("10.0.0.253");
+    index.apply(Event::NeighbourChanged(late, neighbour(Reachability::Resolving, None)));
+    assert_eq!(index.take_neighbour_work().map(|work| work.remove), Some(vec![late]));
+}
+
+#[test]
 fn nothing_is_removed_before_anybody_said_what_is_needed() {
     let mut index = Index::default();
     let neighbours = vec![(key("10.0.0.254"), neighbour(Reachability::Resolved, Some(NEAR)))];
