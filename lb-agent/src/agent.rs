@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::{self, Config},
+    config_file::ConfigFile,
     data_plane::DataPlane,
     health::Checker,
     logging,
@@ -31,6 +32,7 @@ pub async fn run(file: &Path) -> Result<()> {
     let level = logging::start(config.log)?;
     info!(version = VERSION, file = %file.display(), role = ?config.role, "lb-agent starts");
     let shutdown = shutdown_signal()?;
+    let config_file = ConfigFile::watch(file)?;
 
     // Everything that can refuse the start comes before the first change to the data plane.
     let node = &config.node;
@@ -52,6 +54,7 @@ pub async fn run(file: &Path) -> Result<()> {
         started: Instant::now(),
         generation: 1,
         config_error: None,
+        last_beat: Instant::now(),
         ready: false,
         attachments: data_plane.attachments().to_vec(),
         attach_problem: None,
@@ -65,7 +68,8 @@ pub async fn run(file: &Path) -> Result<()> {
         tokio::spawn(serve_api(api_listener, answers)),
     ];
     let file = file.to_owned();
-    let parts = Parts { data_plane, config, file, checker, destinations, next_hops, status, level, metrics };
+    let parts =
+        Parts { data_plane, config, file, checker, destinations, next_hops, status, level, metrics, config_file };
     let ended = Reconciler::new(parts).run(watching, shutdown).await;
     for server in servers {
         server.abort();

@@ -10,6 +10,7 @@ use xdp_lb::{
     attach::{AttachError, Attachment, ModeChoice},
     decap::{Acceptance, Accepted},
     interface::{Interface, Mode},
+    model::Service,
     pins::PinsLock,
     plan::{NoRoom, plan},
     program::{LoadError, Program, ProgramKind},
@@ -74,17 +75,29 @@ impl DataPlane {
     }
 
     /// Follows a changed config: loads the program anew where its settings differ, and attaches as configured. After
-    /// an error the old program is where it was.
+    /// an error the old program is back where it was.
     pub fn reconfigure(&mut self, old: &Config, new: &Config) -> Result<(), DataPlaneError> {
         let reload = program_kind(old) != program_kind(new);
         if reload || interfaces(old) != interfaces(new) {
-            self.load_and_attach(new, reload)?;
+            let attached = self.load_and_attach(new, reload);
+            if attached.is_err() {
+                self.go_back(old);
+            }
+            attached?;
         }
         match &mut self.maps {
             Maps::Ingress { seed, .. } => *seed = new.forwarding.hash_seed,
             Maps::Backend(acceptance) => acceptance.set(&accepted(new.backend.as_ref()))?,
         }
         Ok(())
+    }
+
+    /// Some interfaces may run the new program already.
+    fn go_back(&mut self, old: &Config) {
+        match self.program.attach(&interfaces(old)) {
+            Ok(attachments) => self.attachments = attachments,
+            Err(error) => warn!("cannot put the old program back: {error}"),
+        }
     }
 
     fn load_and_attach(&mut self, config: &Config, reload: bool) -> Result<(), DataPlaneError> {
@@ -133,6 +146,14 @@ impl DataPlane {
         match &self.maps {
             Maps::Ingress { installed, .. } => installed.clone(),
             Maps::Backend(_) => Installed::default(),
+        }
+    }
+
+    /// Whether a service is installed.
+    pub fn has(&self, service: &Service) -> bool {
+        match &self.maps {
+            Maps::Ingress { installed, .. } => installed.services.contains_key(service),
+            Maps::Backend(_) => false,
         }
     }
 

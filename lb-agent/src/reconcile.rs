@@ -35,7 +35,7 @@ use crate::{
 /// Everything is compared again this often, whatever events say.
 const TICK: Duration = Duration::from_secs(2);
 
-/// The first reconcile waits for every health check's first result, but not longer than its timeout and this.
+/// New checks are waited for until their first result, but not longer than their timeout and this.
 const FIRST_RESULT_MARGIN: Duration = Duration::from_millis(500);
 
 /// Changes that come together are applied together.
@@ -55,8 +55,10 @@ pub struct Reconciler {
     metrics: AgentMetrics,
     /// Every check that the config asks for.
     wanted: BTreeSet<CheckSpec>,
-    /// Until then the first reconcile waits for health checks.
+    /// Until then new checks are waited for.
     patience: Instant,
+    /// Wakes the loop up when the config file may have changed.
+    config_file: ConfigFile,
 }
 
 /// What the loop is made of.
@@ -79,14 +81,15 @@ pub struct Parts {
     pub level: LevelHandle,
     /// The agent's own metrics.
     pub metrics: AgentMetrics,
+    /// Tells when the file may have changed.
+    pub config_file: ConfigFile,
 }
 
 impl Reconciler {
     /// Starts the health checks; nothing is installed yet.
     pub fn new(parts: Parts) -> Self {
-        let Parts { data_plane, config, file, checker, destinations, next_hops, status, level, metrics } = parts;
-        let longest = config.services.values().filter_map(|s| s.check.as_ref()).map(|check| check.timeout).max();
-        let patience = Instant::now() + longest.map_or(Duration::ZERO, |timeout| timeout + FIRST_RESULT_MARGIN);
+        let Parts { data_plane, config, file, checker, destinations, next_hops, status, level, metrics, config_file } =
+            parts;
         let health = checker.subscribe();
         let mut reconciler = Self {
             data_plane,
@@ -100,7 +103,8 @@ impl Reconciler {
             level,
             metrics,
             wanted: BTreeSet::new(),
-            patience,
+            patience: Instant::now(),
+            config_file,
         };
         reconciler.follow_config();
         reconciler
@@ -108,18 +112,17 @@ impl Reconciler {
 
     /// Runs until `shutdown` or until the next-hop watcher ends. What is installed stays.
     pub async fn run(mut self, mut watching: Option<Watching>, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let mut config_file = ConfigFile::watch(&self.file)?;
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => return Ok(()),
-                () = config_file.changed() => self.take_config(),
+                () = self.config_file.changed() => self.take_config(),
                 Ok(()) = self.health.changed() => {}
                 Ok(()) = self.next_hops.changed() => {}
                 _ = tick.tick() => self.repair(),
-                () = sleep_until(self.patience.into()), if !self.is_ready() => {}
+                () = sleep_until(self.patience.into()), if self.patience > Instant::now() => {}
                 ended = watcher_end(&mut watching) => return ended,
             }
             tokio::time::sleep(COLLECT).await;
@@ -169,6 +172,8 @@ impl Reconciler {
         let installed = self.data_plane.installed();
         let wanted = checks::wanted(&self.config, &installed);
         self.wanted = wanted.keys().cloned().collect();
+        let timeout = self.wanted.iter().map(|check| check.timeout).max();
+        self.patience = Instant::now() + timeout.map_or(Duration::ZERO, |timeout| timeout + FIRST_RESULT_MARGIN);
         self.checker.update(wanted);
         let backends = self.config.services.values().flat_map(|service| &service.backends);
         self.destinations.send_replace(backends.map(|backend| backend.address).collect());
@@ -191,8 +196,8 @@ impl Reconciler {
         });
     }
 
-    /// Whether the sources have said enough for a first plan: before, a backend that was not heard of yet would be
-    /// taken out.
+    /// Whether every source has been heard. Before the first plan, a backend that was not heard of would be taken out.
+    /// Later, a service that is not installed yet waits, because until then its ring would be empty.
     fn sources_are_complete(&self, health: &Statuses, next_hops: &NextHops) -> bool {
         let checked = Instant::now() >= self.patience || checks::are_complete(health, &self.wanted);
         let destinations = self.destinations.borrow();
@@ -202,10 +207,15 @@ impl Reconciler {
     fn reconcile(&mut self) {
         let health = Statuses::clone(&self.health.borrow_and_update());
         let next_hops = Arc::clone(&self.next_hops.borrow_and_update());
-        if !self.is_ready() && !self.sources_are_complete(&health, &next_hops) {
+        let complete = self.sources_are_complete(&health, &next_hops);
+        self.status.send_modify(|status| status.last_beat = Instant::now());
+        if !complete && !self.is_ready() {
             return;
         }
-        let desired = assemble(&self.config, &health, &next_hops);
+        let mut desired = assemble(&self.config, &health, &next_hops);
+        if !complete {
+            desired.services.retain(|service, _| self.data_plane.has(service));
+        }
         let result = block_in_place(|| self.data_plane.reconcile(&desired)).context("cannot reconcile");
         self.metrics.reconciles(result.as_ref().ok().map(|outcome| outcome.applied));
         let problems = match &result {

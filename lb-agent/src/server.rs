@@ -32,6 +32,9 @@ use crate::{
 /// A client that sends no request for so long is dropped.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The reconcile loop comes round every few seconds; when it has not for so long, the agent should be restarted.
+const STUCK: Duration = Duration::from_mins(1);
+
 /// Rest after an accept that failed, which happens when file descriptors run out.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -111,7 +114,8 @@ fn metrics_answer(method: &Method, path: &str, answers: &Answers) -> Answer {
             Ok(text) => answer(StatusCode::OK, prometheus::TEXT_FORMAT, text),
             Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}\n")),
         },
-        "/livez" => plain(StatusCode::OK, "ok\n"),
+        "/livez" if status.last_beat.elapsed() < STUCK => plain(StatusCode::OK, "ok\n"),
+        "/livez" => plain(StatusCode::SERVICE_UNAVAILABLE, "the reconcile loop is stuck\n"),
         "/readyz" if status.ready => plain(StatusCode::OK, "ok\n"),
         "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "desired state is not installed yet\n"),
         _ => plain(StatusCode::NOT_FOUND, "not found: this listener serves /metrics, /livez and /readyz\n"),

@@ -21,6 +21,8 @@ pub struct Status {
     pub generation: u64,
     /// Why the newest version of the file was refused.
     pub config_error: Option<String>,
+    /// When the reconcile loop last came round.
+    pub last_beat: Instant,
     /// Whether desired state has been installed since the start.
     pub ready: bool,
     /// Where the program runs.

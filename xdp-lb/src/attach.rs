@@ -11,7 +11,7 @@ use aya::programs::{
 use crate::{
     interface::{Interface, Mode},
     pins::{self, Pins, PinsError},
-    program::{Program, ProgramKind},
+    program::{LoadError, Program, ProgramKind},
     sys,
 };
 
@@ -118,6 +118,9 @@ pub enum AttachError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The attached program cannot be pinned.
+    #[error(transparent)]
+    Publish(#[from] LoadError),
     /// The pin directory.
     #[error(transparent)]
     Pins(#[from] PinsError),
@@ -132,7 +135,7 @@ impl AttachError {
             | Self::NoNative { interface, .. }
             | Self::NoLink { interface }
             | Self::Program { interface, .. } => Some(interface),
-            Self::Link { .. } | Self::Io { .. } | Self::Pins(_) => None,
+            Self::Link { .. } | Self::Io { .. } | Self::Publish(_) | Self::Pins(_) => None,
         }
     }
 }
@@ -159,6 +162,7 @@ impl Program {
                 detach_one(&self.pins, &name)?;
             }
         }
+        self.publish()?;
         self.forget_other_program()?;
         Ok(attached)
     }

@@ -140,36 +140,36 @@ pub struct Program {
 }
 
 impl Program {
-    /// Loads the program onto the pinned maps, making those that are missing, and pins it in place of its
-    /// predecessor. Interfaces keep running the predecessor until [`Self::attach`](crate::attach).
+    /// Loads the program onto the pinned maps, making those that are missing. A predecessor goes on running, and stays
+    /// pinned, until [`Self::attach`](crate::attach).
     pub fn load(pins: &Pins, _lock: &PinsLock, kind: ProgramKind) -> Result<Self, LoadError> {
         check_capabilities()?;
         let object = kind.object()?;
         check_pinned_maps(pins, kind, object)?;
         // Kernels before 5.11 account maps to this limit. Where we may not raise it and it matters, making maps fails.
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-        let mut ebpf = load_object(kind, object, |loader| {
+        let ebpf = load_object(kind, object, |loader| {
             for name in kind.maps() {
                 loader.map_pin_path(name, pins.map(name));
             }
         })?;
-        if let ProgramKind::Balancer { hash_seed, gates } = kind {
-            write_settings(&mut ebpf, hash_seed, gates)?;
-        }
         let mut program = Self { kind, pins: pins.clone(), ebpf };
-        program.load_and_pin()?;
+        let refused = |source| LoadError::Program { program: kind.name(), source: Box::new(source) };
+        program.xdp().load().map_err(refused)?;
         Ok(program)
     }
 
-    fn load_and_pin(&mut self) -> Result<(), LoadError> {
-        let (pin, name) = (self.pins.program(self.kind.name()), self.kind.name());
-        let refused = |source| LoadError::Program { program: name, source: Box::new(source) };
-        let xdp = self.xdp();
-        xdp.load().map_err(refused)?;
+    /// Pins the program in place of its predecessor and writes down what it was loaded with: from here on, tools that
+    /// read the pins see this one.
+    pub(crate) fn publish(&mut self) -> Result<(), LoadError> {
+        if let ProgramKind::Balancer { hash_seed, gates } = self.kind {
+            write_settings(&mut self.ebpf, hash_seed, gates)?;
+        }
+        let pin = self.pins.program(self.kind.name());
         // A pin cannot be overwritten, but renamed over: at no instant is there none.
-        let new = pin.with_file_name(format!("{name}_new"));
+        let new = pin.with_file_name(format!("{}_new", self.kind.name()));
         pins::remove(&new)?;
-        xdp.pin(&new).map_err(pins::pin_failed(&new))?;
+        self.xdp().pin(&new).map_err(pins::pin_failed(&new))?;
         fs::rename(&new, &pin).map_err(|source| PinsError::Io { what: "put in place", path: pin, source })?;
         Ok(())
     }
