@@ -1,0 +1,104 @@
+//! `lbctl explain`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context, Result, bail};
+use lb_api::{NextHop, PATH_VIPS, Role, Vip, report};
+use serde::Serialize;
+use xdp_lb::{
+    Pins,
+    explain::{Question, explain},
+    interface::Interface,
+};
+use xdp_lb_abi::Reason;
+
+use super::Outcome;
+use crate::{
+    args::{Explain, Format},
+    output,
+    place::Place,
+    print,
+};
+
+/// What the program does with a flow's first packet.
+#[derive(Debug, Serialize)]
+pub(crate) struct Explanation {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) protocol: String,
+    /// Where the packet comes in.
+    pub(crate) interface: String,
+    pub(crate) verdict: String,
+    pub(crate) reason: String,
+    /// What the reason means.
+    pub(crate) description: String,
+    pub(crate) backend: Option<Chosen>,
+    /// Whether the attached program is the one that answered.
+    pub(crate) same_program: bool,
+}
+
+/// The backend that gets the flow.
+#[derive(Debug, Serialize)]
+pub(crate) struct Chosen {
+    pub(crate) name: Option<String>,
+    pub(crate) address: IpAddr,
+    pub(crate) next_hop: Option<NextHop>,
+}
+
+/// Asks the program, and prints its answer.
+pub(crate) async fn run(place: &Place, format: Format, flow: Explain) -> Result<Outcome> {
+    let pins = place.pins();
+    if report::role(pins)? == Role::Backend {
+        bail!("this node decapsulates for its VIPs and chooses no backends: explain the flow on an ingress node");
+    }
+    let interface = entrance(pins, flow.interface.as_deref())?;
+    let question = Question { from: flow.from, to: flow.to, protocol: flow.protocol, interface: interface.index };
+    let answer = explain(pins, &question)?;
+    if !answer.same_program {
+        output::say(format_args!(
+            "the attached program is of another release or build than lbctl {}: it may answer differently",
+            super::VERSION
+        ));
+    }
+    let backend = match answer.backend {
+        Some(address) => {
+            let vips: Vec<Vip> = place.read(PATH_VIPS, |maps| maps.stats.vips).await?;
+            Some(chosen(&vips, &question, address))
+        }
+        None => None,
+    };
+    let explanation = Explanation {
+        from: flow.from,
+        to: flow.to,
+        protocol: flow.protocol.to_string(),
+        interface: interface.name,
+        verdict: answer.reason.kind().name().to_owned(),
+        reason: answer.reason.name().to_owned(),
+        description: answer.reason.description().trim().to_owned(),
+        backend,
+        same_program: answer.same_program,
+    };
+    output::document(format, &explanation, print::explanation)?;
+    Ok(if answer.reason == Reason::Forwarded { Outcome::Done } else { Outcome::Finding })
+}
+
+/// The interface that the packet comes in by: the one named, or the first that the program runs on.
+fn entrance(pins: &Pins, name: Option<&str>) -> Result<Interface> {
+    let name = if let Some(name) = name {
+        name.to_owned()
+    } else {
+        let attached = report::interfaces(pins)?.into_iter().find(|interface| interface.program_id.is_some());
+        attached.context("the program runs on no interface: name one with --interface")?.name
+    };
+    let found = Interface::by_name(&name).with_context(|| format!("cannot look up the interface {name}"))?;
+    found.with_context(|| format!("there is no interface {name}: name one of `ip -brief link`"))
+}
+
+fn chosen(vips: &[Vip], question: &Question, address: IpAddr) -> Chosen {
+    let asked = |vip: &&Vip| {
+        SocketAddr::new(vip.address, vip.port) == question.to && vip.protocol == question.protocol.to_string()
+    };
+    let member = vips.iter().find(asked).and_then(|vip| vip.members.iter().find(|member| member.address == address));
+    let (name, next_hop) = member.map(|member| (member.name.clone(), member.next_hop.clone())).unwrap_or_default();
+    Chosen { name, address, next_hop }
+}

@@ -1,0 +1,74 @@
+//! `lbctl explain`.
+
+use std::io::{self, Write};
+
+use super::{text, vips::way};
+use crate::commands::explain::Explanation;
+
+/// What the program does with the flow, why, and where it sends it. `wide` adds the details of the next hop.
+pub(crate) fn explanation(out: &mut dyn Write, explanation: &Explanation, wide: bool) -> io::Result<()> {
+    let Explanation { from, to, protocol, interface, .. } = explanation;
+    writeln!(out, "flow      {from} -> {to}/{protocol} on {interface}")?;
+    writeln!(out, "verdict   {}", explanation.verdict)?;
+    writeln!(out, "reason    {}: {}", explanation.reason, explanation.description)?;
+    let Some(backend) = &explanation.backend else { return Ok(()) };
+    writeln!(out, "backend   {}", text::backend(backend.name.as_deref(), backend.address))?;
+    writeln!(out, "next hop  {}", way(backend.next_hop.as_ref()))?;
+    match &backend.next_hop {
+        Some(hop) if wide => {
+            let mac = text::or_unknown(hop.mac.as_ref());
+            writeln!(out, "          MAC {mac}, source {}, MTU {}", hop.source, hop.mtu)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        commands::explain::Chosen,
+        print::{printed, samples},
+    };
+
+    fn forwarded() -> Explanation {
+        let member = samples::vip().members.swap_remove(0);
+        Explanation {
+            from: "198.51.100.7:40000".parse().expect("an address"),
+            to: "192.0.2.10:80".parse().expect("an address"),
+            protocol: "tcp".to_owned(),
+            interface: "eth0".to_owned(),
+            verdict: "forward".to_owned(),
+            reason: "forwarded".to_owned(),
+            description: "Sent to a backend.".to_owned(),
+            backend: Some(Chosen { name: member.name, address: member.address, next_hop: member.next_hop }),
+            same_program: true,
+        }
+    }
+
+    #[test]
+    fn a_forwarded_flow_names_its_backend_and_the_way_there() {
+        let expected = "\
+flow      198.51.100.7:40000 -> 192.0.2.10:80/tcp on eth0
+verdict   forward
+reason    forwarded: Sent to a backend.
+backend   web-1 (10.0.0.11)
+next hop  10.0.0.1 on eth0
+          MAC 02:00:00:00:00:01, source 10.0.0.2, MTU 1500
+";
+        assert_eq!(printed(|out| explanation(out, &forwarded(), true)), expected);
+    }
+
+    #[test]
+    fn a_dropped_flow_has_no_backend() {
+        let dropped = Explanation {
+            verdict: "drop".to_owned(),
+            reason: "no_service".to_owned(),
+            description: "No such service.".to_owned(),
+            backend: None,
+            ..forwarded()
+        };
+        let text = printed(|out| explanation(out, &dropped, false));
+        assert!(text.ends_with("verdict   drop\nreason    no_service: No such service.\n"), "{text}");
+    }
+}
