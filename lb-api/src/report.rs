@@ -316,16 +316,22 @@ pub fn backends(vips: &[Vip]) -> Vec<Backend> {
 
 /// What is wrong with what is installed, one sentence each with its remedy.
 pub fn problems(interfaces: &[Interface], vips: &[Vip]) -> Vec<String> {
-    let interfaces = interfaces.iter().filter(|interface| interface.program_id.is_none()).map(interface_problem);
-    interfaces.chain(vips.iter().flat_map(vip_problems)).collect()
+    interfaces.iter().filter_map(interface_problem).chain(vips.iter().flat_map(vip_problems)).collect()
 }
 
-fn interface_problem(interface: &Interface) -> String {
+fn interface_problem(interface: &Interface) -> Option<String> {
     let name = &interface.name;
-    if interface.index.is_some() {
-        format!("the program does not run on {name}, which was re-created after it was attached: restart lb-agent")
-    } else {
-        format!("the interface {name} is gone: create it again and restart lb-agent, or take it out of the config")
+    match interface {
+        Interface { mode: Some(Mode::Generic), .. } => {
+            Some(format!("{name} runs the program in generic mode: several times slower than native"))
+        }
+        Interface { program_id: Some(_), .. } => None,
+        Interface { index: Some(_), .. } => Some(format!(
+            "the program does not run on {name}, which was re-created after it was attached: restart lb-agent"
+        )),
+        Interface { index: None, .. } => Some(format!(
+            "the interface {name} is gone: create it again and restart lb-agent, or take it out of the config"
+        )),
     }
 }
 

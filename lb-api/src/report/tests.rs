@@ -118,13 +118,15 @@ fn a_service_that_drops_everything_is_a_problem() {
 }
 
 #[test]
-fn an_interface_that_lost_its_program_is_a_problem() {
+fn an_interface_that_lost_its_program_or_runs_it_slowly_is_a_problem() {
     let attached = Interface { name: "eth0".to_owned(), index: Some(2), mode: Some(Mode::Native), program_id: Some(9) };
     let recreated = Interface { mode: None, program_id: None, ..attached.clone() };
     let gone = Interface { index: None, ..recreated.clone() };
-    let problems = problems(&[attached, recreated, gone], &[]);
-    assert_eq!(problems.len(), 2);
-    assert!(problems[0].contains("re-created") && problems[1].contains("is gone"), "{problems:?}");
+    let slow = Interface { mode: Some(Mode::Generic), ..attached.clone() };
+    let problems = problems(&[attached, recreated, gone, slow], &[]);
+    let expected = ["re-created", "is gone", "generic mode"];
+    assert_eq!(problems.len(), expected.len());
+    assert!(problems.iter().zip(expected).all(|(problem, words)| problem.contains(words)), "{problems:?}");
 }
 
 #[test]
