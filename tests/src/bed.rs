@@ -28,8 +28,11 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use self::scratch::BpfFs;
-pub use self::{namespace::Namespace, process::Process, scratch::Scratch};
+pub use self::{
+    namespace::Namespace,
+    process::Process,
+    scratch::{BpfFs, Scratch},
+};
 
 /// The VIP that the router sends to the load balancer and that backends hold.
 pub const VIP_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);

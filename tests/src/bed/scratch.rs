@@ -58,13 +58,13 @@ impl Drop for Scratch {
 
 /// A BPF file system of its own; unmounted on drop, which also lets go of everything pinned in it.
 #[derive(Debug)]
-pub(super) struct BpfFs {
+pub struct BpfFs {
     path: PathBuf,
 }
 
 impl BpfFs {
     /// Mounts one at `path`, which is created.
-    pub(super) fn mount(path: PathBuf) -> Result<Self> {
+    pub fn mount(path: PathBuf) -> Result<Self> {
         fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
         mount(Some("bpf"), &path, Some("bpf"), MsFlags::empty(), None::<&str>)
             .with_context(|| format!("mount a BPF file system at {}", path.display()))?;
@@ -72,7 +72,7 @@ impl BpfFs {
     }
 
     /// Mount point.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }
