@@ -10,7 +10,7 @@ use super::{
     facts::{Event, NeighbourKey},
     index::{Installation, NeighbourWork},
     request,
-    socket::{Requests, SocketError},
+    socket::{Reply, Requests, SocketError},
 };
 
 /// How often entries are probed where the kernel does not keep them: well within the time after which it would forget
@@ -102,17 +102,16 @@ fn is_managed(reply: Option<RouteNetlinkMessage>) -> bool {
     matches!(reply.and_then(decode::event), Some(Event::NeighbourChanged(_, neighbour)) if neighbour.managed)
 }
 
-fn report(what: &str, replies: impl Iterator<Item = (NeighbourKey, Result<Option<RouteNetlinkMessage>, io::Error>)>) {
-    for (NeighbourKey { interface, address }, reply) in replies {
-        let Err(error) = reply else { continue };
-        #[expect(clippy::wildcard_enum_match_arm, reason = "only these errors are expected")]
-        match error.kind() {
-            // Somebody made or removed the entry at the same moment; the event about it decides what follows.
-            io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound => {}
-            io::ErrorKind::PermissionDenied => tracing::warn!(
-                %address, interface, "cannot {what} a neighbour entry: give the agent CAP_NET_ADMIN"
-            ),
-            _ => tracing::info!(%address, interface, %error, "cannot {what} a neighbour entry now: trying again later"),
-        }
+/// Logs one line about all that failed: a node without the capability would fail for each of thousands.
+fn report(what: &str, replies: impl Iterator<Item = (NeighbourKey, Reply)>) {
+    // Where somebody made or removed an entry at the same moment, the event about it decides what follows.
+    let raced = |error: &io::Error| matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound);
+    let mut failed = replies.filter_map(|(key, reply)| Some((key, reply.err().filter(|error| !raced(error))?)));
+    let Some((NeighbourKey { interface, address }, error)) = failed.next() else { return };
+    let others = failed.count();
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        tracing::warn!(%address, interface, others, "cannot {what} neighbour entries: give the agent CAP_NET_ADMIN");
+    } else {
+        tracing::info!(%address, interface, others, %error, "cannot {what} neighbour entries now: trying again later");
     }
 }
