@@ -22,10 +22,10 @@ pub struct Service {
 /// Finds the service; everything that is for none gets its verdict here.
 #[inline(always)]
 pub fn service(packet: &Packet, tables: &impl Tables) -> Step<Service> {
-    let address = VipKey::of_address(packet.destination, packet.family);
     let reason = match packet.transport {
         Ok(transport) => {
-            let key = VipKey { port_be: transport.destination_port_be, protocol: packet.protocol, ..address };
+            let port_be = transport.destination_port_be;
+            let key = VipKey::of_packet(packet.destination, packet.family, port_be, packet.protocol);
             match tables.vip(&key) {
                 Some(vip) if vip.kind() == Some(VipKind::Service) => {
                     return Continue(Service { vip: vip.id, transport });
@@ -36,7 +36,7 @@ pub fn service(packet: &Packet, tables: &impl Tables) -> Step<Service> {
         }
         Err(reason) => reason,
     };
-    Break(match tables.vip(&address) {
+    Break(match tables.vip(&VipKey::of_address(packet.destination, packet.family)) {
         Some(vip) => without_service(vip, reason),
         None => Verdict::of_no_vip(Reason::NotVip),
     })
