@@ -13,11 +13,14 @@ use crate::process;
 /// Debian asks this script whether a package may start its service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
+/// Present where systemd starts services.
+const SYSTEMCTL: &str = "/usr/bin/systemctl";
+
 /// First line of our script after the shebang, by which a leftover is recognised.
 const POLICY_MARK: &str = "# Written by `cargo xtask setup`";
 
-/// Installs packages, or fails with the commands that root must run.
-pub(super) fn install(packages: &[&str]) -> Result<()> {
+/// Installs packages with their services off, or fails with the commands that root must run.
+pub(super) fn install(packages: &[&str], services: &[&str]) -> Result<()> {
     if process::ask(Command::new("apt-get").arg("--version")).is_none() {
         bail!(
             "there is no apt-get here; install what the Debian packages {} hold by other means, and for the XDP \
@@ -26,7 +29,7 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
         );
     }
     if !process::is_root() {
-        let commands = commands_for_root(packages, Path::new(POLICY).exists());
+        let commands = commands_for_root(packages, services, Path::new(POLICY).exists());
         bail!("installing packages needs root; run these commands as root, then this one again:\n\n{commands}");
     }
     let _held = HeldServices::new(Path::new(POLICY))?;
@@ -34,7 +37,12 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
     if let Err(error) = process::run(&mut update()) {
         eprintln!("warning: {error:#}; going on with the package lists that are here");
     }
-    process::run(&mut install_command(packages))
+    process::run(&mut install_command(packages))?;
+    // A machine without systemd, such as a container, starts nothing by itself.
+    if !services.is_empty() && Path::new(SYSTEMCTL).exists() {
+        process::run(&mut disable(services))?;
+    }
+    Ok(())
 }
 
 fn update() -> Command {
@@ -51,10 +59,20 @@ fn install_command(packages: &[&str]) -> Command {
     apt
 }
 
+/// Packages have their services started with the next boot; takes that back.
+fn disable(services: &[&str]) -> Command {
+    let mut systemctl = process::command(SYSTEMCTL);
+    systemctl.arg("disable").args(services);
+    systemctl
+}
+
 /// The same steps for a shell.
-fn commands_for_root(packages: &[&str], policy_exists: bool) -> String {
+fn commands_for_root(packages: &[&str], services: &[&str], policy_exists: bool) -> String {
     let install = format!("DEBIAN_FRONTEND=noninteractive {}", process::shown(&install_command(packages)));
     let mut lines = vec![process::shown(&update()), install];
+    if !services.is_empty() {
+        lines.push(process::shown(&disable(services)));
+    }
     if !policy_exists {
         lines.insert(0, format!(r"printf '#!/bin/sh\nexit 101\n' > {POLICY} && chmod 755 {POLICY}"));
         lines.push(format!("rm {POLICY}"));
@@ -151,14 +169,14 @@ mod tests {
 
     #[test]
     fn without_root_the_commands_can_be_pasted_into_a_shell() {
-        let text = commands_for_root(&["nginx-light", "curl"], true);
+        let text = commands_for_root(&["nginx-light", "curl"], &["nginx"], true);
         assert_eq!(
             text,
             "    apt-get -o DPkg::Lock::Timeout=300 update\n    \
              DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends \
-             nginx-light curl"
+             nginx-light curl\n    systemctl disable nginx"
         );
-        let text = commands_for_root(&["curl"], false);
+        let text = commands_for_root(&["curl"], &[], false);
         assert!(text.contains(POLICY) && text.ends_with("rm /usr/sbin/policy-rc.d"), "{text}");
     }
 }

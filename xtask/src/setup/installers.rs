@@ -12,7 +12,7 @@ use crate::{process, workspace};
 pub(super) fn install(missing: &[&Requirement]) -> Result<()> {
     let plan = Plan::new(missing, bpf_toolchain::find().ok().map(|toolchain| toolchain.route));
     if !plan.packages.is_empty() {
-        apt::install(&plan.packages)?;
+        apt::install(&plan.packages, &plan.services)?;
     }
     for (toolchain, component) in plan.components {
         let mut rustup = process::command("rustup");
@@ -29,6 +29,8 @@ pub(super) fn install(missing: &[&Requirement]) -> Result<()> {
 #[derive(Debug, Default)]
 struct Plan {
     packages: Vec<&'static str>,
+    /// Services that these packages bring.
+    services: Vec<&'static str>,
     /// Toolchain (`None`: the one in use) and component.
     components: Vec<(Option<&'static str>, &'static str)>,
     crates: Vec<CargoProgram>,
@@ -41,6 +43,10 @@ impl Plan {
         for requirement in missing {
             match requirement.source {
                 Source::Packages(packages) => plan.packages.extend(packages),
+                Source::Server { package, service } => {
+                    plan.packages.push(package);
+                    plan.services.push(service);
+                }
                 Source::CratesIo(program) => plan.crates.push(program),
                 Source::Component(component) => plan.components.push((None, component)),
                 Source::BpfClippy => match bpf {
