@@ -316,7 +316,18 @@ pub fn backends(vips: &[Vip]) -> Vec<Backend> {
 
 /// What is wrong with what is installed, one sentence each with its remedy.
 pub fn problems(interfaces: &[Interface], vips: &[Vip]) -> Vec<String> {
-    interfaces.iter().filter_map(interface_problem).chain(vips.iter().flat_map(vip_problems)).collect()
+    let interfaces = interfaces.iter().filter_map(interface_problem);
+    let services = vips.iter().filter_map(service_problem);
+    let mut problems: Vec<_> = interfaces.chain(services).collect();
+    // A backend is a member of many services; its way out is the same for all of them.
+    let ways: BTreeMap<_, _> = vips
+        .iter()
+        .flat_map(|vip| &vip.members)
+        .filter(|member| member.slots > 0)
+        .filter_map(|member| Some((member.address, way_problem(member)?)))
+        .collect();
+    problems.extend(ways.into_values());
+    problems
 }
 
 fn interface_problem(interface: &Interface) -> Option<String> {
@@ -335,25 +346,27 @@ fn interface_problem(interface: &Interface) -> Option<String> {
     }
 }
 
-fn vip_problems(vip: &Vip) -> Vec<String> {
-    let service = vip.service();
-    if vip.members.iter().all(|member| member.slots == 0) {
-        let why = if vip.members.is_empty() { "has no backends" } else { "has no backend that takes traffic" };
-        return vec![format!("{service} {why}, its packets are dropped: see `lbctl vip show {service}`")];
+fn service_problem(vip: &Vip) -> Option<String> {
+    if vip.members.iter().any(|member| member.slots > 0) {
+        return None;
     }
-    let unreachable = |member: &Member| {
-        let problem = match &member.next_hop {
-            _ if member.slots == 0 => return None,
-            Some(NextHop { mac: Some(_), .. }) => return None,
-            Some(hop) => format!(
-                "{service}: {} does not answer on {}, so packets for {} are dropped: check the gateway and the link",
-                hop.neighbour, hop.interface, member.address
-            ),
-            None => format!("{service}: no route to {}, its packets are dropped: add one", member.address),
-        };
-        Some(problem)
-    };
-    vip.members.iter().filter_map(unreachable).collect()
+    let service = vip.service();
+    let why = if vip.members.is_empty() { "has no backends" } else { "has no backend that takes traffic" };
+    Some(format!("{service} {why}, so its packets are dropped: see `lbctl vip show {service}`"))
+}
+
+fn way_problem(member: &Member) -> Option<String> {
+    let address = member.address;
+    match &member.next_hop {
+        Some(NextHop { mac: Some(_), .. }) => None,
+        Some(NextHop { neighbour, interface, .. }) => Some(format!(
+            "packets for the backend {address} are dropped, because the neighbour {neighbour} does not answer on \
+             {interface}: check that it is up and on that segment"
+        )),
+        None => {
+            Some(format!("packets for the backend {address} are dropped, because there is no route to it: add one"))
+        }
+    }
 }
 
 #[cfg(test)]

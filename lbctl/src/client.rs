@@ -25,7 +25,7 @@ pub(crate) struct Client {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     /// Nobody listens.
-    #[error("{0}")]
+    #[error("cannot connect")]
     Connect(#[source] io::Error),
     /// No answer in time.
     #[error("no answer within {LIMIT:?}")]

@@ -99,13 +99,14 @@ fn a_backend_sums_up_its_services() {
 }
 
 #[test]
-fn a_member_without_a_way_is_a_problem_as_long_as_it_should_take_traffic() {
+fn a_backend_without_a_way_is_one_problem_as_long_as_it_should_take_traffic() {
     let mut vips = report().vips;
-    assert_eq!(
-        problems(&[], &vips),
-        ["[2001:db8::10]:443/tcp: no route to 2001:db8::b, its packets are dropped: add one"]
-    );
-    vips[0].members[1].slots = 0;
+    vips.push(vips[0].clone());
+    let expected = "packets for the backend 2001:db8::b are dropped, because there is no route to it: add one";
+    assert_eq!(problems(&[], &vips), [expected]);
+    for vip in &mut vips {
+        vip.members[1].slots = 0;
+    }
     assert_eq!(problems(&[], &vips), [""; 0]);
 }
 

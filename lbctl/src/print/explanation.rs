@@ -11,7 +11,9 @@ pub(crate) fn explanation(out: &mut dyn Write, explanation: &Explanation, wide: 
     writeln!(out, "flow      {from} -> {to}/{protocol} on {interface}")?;
     writeln!(out, "verdict   {}", explanation.verdict)?;
     writeln!(out, "reason    {}: {}", explanation.reason, explanation.description)?;
-    let Some(backend) = &explanation.backend else { return Ok(()) };
+    let Some(backend) = &explanation.backend else {
+        return writeln!(out, "see       lbctl vip show {}", to.ip());
+    };
     writeln!(out, "backend   {}", text::backend(backend.name.as_deref(), backend.address))?;
     writeln!(out, "next hop  {}", way(backend.next_hop.as_ref()))?;
     match &backend.next_hop {
@@ -60,7 +62,7 @@ next hop  10.0.0.1 on eth0
     }
 
     #[test]
-    fn a_dropped_flow_has_no_backend() {
+    fn a_dropped_flow_has_no_backend_and_names_where_to_look() {
         let dropped = Explanation {
             verdict: "drop".to_owned(),
             reason: "no_service".to_owned(),
@@ -69,6 +71,7 @@ next hop  10.0.0.1 on eth0
             ..forwarded()
         };
         let text = printed(|out| explanation(out, &dropped, false));
-        assert!(text.ends_with("verdict   drop\nreason    no_service: No such service.\n"), "{text}");
+        let expected = "verdict   drop\nreason    no_service: No such service.\nsee       lbctl vip show 192.0.2.10\n";
+        assert!(text.ends_with(expected), "{text}");
     }
 }

@@ -76,7 +76,8 @@ fn more(member: &Member) -> [String; 5] {
         member.encapsulation.clone(),
         or_unknown(hop.and_then(|hop| hop.mac.as_ref())),
         or_unknown(hop.map(|hop| hop.source)),
-        or_unknown(hop.map(|hop| hop.mtu)),
+        // The MTU of an unresolved next hop is not stored.
+        or_unknown(hop.map(|hop| hop.mtu).filter(|mtu| *mtu > 0)),
     ]
 }
 
