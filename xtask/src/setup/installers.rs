@@ -43,9 +43,9 @@ impl Plan {
         for requirement in missing {
             match requirement.source {
                 Source::Packages(packages) => plan.packages.extend(packages),
-                Source::Server { package, service } => {
+                Source::Server { package, services } => {
                     plan.packages.push(package);
-                    plan.services.push(service);
+                    plan.services.extend(services);
                 }
                 Source::CratesIo(program) => plan.crates.push(program),
                 Source::Component(component) => plan.components.push((None, component)),

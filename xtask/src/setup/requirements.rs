@@ -33,12 +33,12 @@ pub(crate) enum Detect {
 pub(crate) enum Source {
     /// Debian packages.
     Packages(&'static [&'static str]),
-    /// A Debian package that brings a service, which tests start themselves and the system must not.
+    /// A Debian package that brings services; tests start such programs themselves, and the system must not.
     Server {
         /// Name of the package.
         package: &'static str,
-        /// Name of the systemd unit.
-        service: &'static str,
+        /// Names of their systemd units.
+        services: &'static [&'static str],
     },
     /// crates.io, in the version that [`Detect::CargoProgram`] names.
     CratesIo(CargoProgram),
@@ -101,11 +101,11 @@ const fn packaged(
 const fn server(
     program: &'static str,
     package: &'static str,
-    service: &'static str,
+    services: &'static [&'static str],
     level: Level,
     purpose: &'static str,
 ) -> Requirement {
-    let source = Source::Server { package, service };
+    let source = Source::Server { package, services };
     Requirement { name: program, purpose, level, detect: Detect::Program(program), source }
 }
 
@@ -128,17 +128,17 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     packaged("ip", &["iproute2"], Level::Test, "makes network namespaces"),
     packaged("ethtool", &["ethtool"], Level::Test, "switches veth offloads off"),
     packaged("curl", &["curl"], Level::Test, "sends requests through a VIP"),
-    server("nginx", "nginx-light", "nginx", Level::Test, "answers them"),
+    server("nginx", "nginx-light", &["nginx"], Level::Test, "answers them"),
     packaged("tcpdump", &["tcpdump"], Level::Test, "shows what is on the wire"),
     packaged("bpftool", &["bpftool"], Level::Test, "shows programs and maps as the kernel sees them"),
     packaged("capsh", &["libcap2-bin"], Level::Test, "runs programs with few capabilities"),
-    server("haproxy", "haproxy", "haproxy", Level::All, "backend in tests"),
-    server("varnishd", "varnish", "varnish", Level::All, "backend in tests"),
+    server("haproxy", "haproxy", &["haproxy"], Level::All, "backend in tests"),
+    server("varnishd", "varnish", &["varnish", "varnishncsa"], Level::All, "backend in tests"),
     packaged("wrk", &["wrk"], Level::All, "load in tests"),
     packaged("h2load", &["nghttp2-client"], Level::All, "HTTP/2 load in tests"),
     packaged("tshark", &["tshark"], Level::All, "an independent reading of our packets"),
     packaged("iperf3", &["iperf3"], Level::All, "throughput in tests"),
-    server("promtool", "prometheus", "prometheus", Level::All, "checks metrics and alert rules"),
+    server("promtool", "prometheus", &["prometheus"], Level::All, "checks metrics and alert rules"),
     Requirement {
         name: "rustfmt",
         purpose: "checks the code's format",
