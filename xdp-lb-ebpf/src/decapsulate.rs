@@ -14,7 +14,7 @@ use crate::{
     headers::{
         ETHERNET_LEN, IPV4_FRAGMENT_MASK_BE, IPV4_LEN, IPV6_LEN, ether_type, ipv6_fragment, protocol, traffic_class,
     },
-    packet::{Frame, NoRoom, Window},
+    packet::{Frame, Window},
     tables::Tunnels,
     verdict::{Step, Verdict},
 };
@@ -211,7 +211,7 @@ fn strip(frame: &mut impl Frame, inner: Family, outer_len: usize, ecn: Option<Ec
         let ethernet = Window::<ETHERNET_LEN>::at(frame, 0)?;
         (ethernet.get::<u64, 0>(), ethernet.get::<u32, 8>())
     };
-    frame.shrink_head(outer_len).map_err(|NoRoom| ()).ok()?;
+    frame.shrink_head(outer_len).ok()?;
     let mut ethernet = Window::<ETHERNET_LEN>::at(frame, 0)?;
     ethernet.set::<u64, 0>(first);
     ethernet.set::<u32, 8>(rest);

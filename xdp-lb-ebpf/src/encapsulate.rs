@@ -11,7 +11,7 @@ use crate::{
     flow::FlowHash,
     headers::{ETHERNET_LEN, IPV4_DONT_FRAGMENT, IPV4_LEN, IPV6_LEN, ether_type, protocol},
     next_hop::Egress,
-    packet::{Frame, NoRoom, Window},
+    packet::{Frame, Window},
     parse::Packet,
     select::Backend,
     verdict::{Step, Verdict},
@@ -59,12 +59,12 @@ fn wrap(
 ) -> Option<()> {
     match backend.encapsulation {
         Encapsulation::Ipip4 => {
-            frame.grow_head(IPV4_LEN).map_err(|NoRoom| ()).ok()?;
+            frame.grow_head(IPV4_LEN).ok()?;
             write_ipv4(&mut Window::at(frame, ETHERNET_LEN)?, packet, backend, egress);
             write_ethernet(&mut Window::at(frame, 0)?, egress, ether_type::IPV4_BE);
         }
         Encapsulation::Ipip6 => {
-            frame.grow_head(IPV6_LEN).map_err(|NoRoom| ()).ok()?;
+            frame.grow_head(IPV6_LEN).ok()?;
             write_ipv6(&mut Window::at(frame, ETHERNET_LEN)?, packet, flow, backend, egress);
             write_ethernet(&mut Window::at(frame, 0)?, egress, ether_type::IPV6_BE);
         }

@@ -46,11 +46,10 @@ pub fn service(packet: &Packet, tables: &impl Tables) -> Step<Service> {
 /// of a packet with unsound headers nobody knows the service.
 #[inline(always)]
 fn without_service(address: Vip, reason: Reason) -> Verdict {
-    let reason = match address.kind() {
-        _ if matches!(reason, Reason::NeighbourDiscovery) => reason,
-        Some(VipKind::Address) => reason,
-        Some(VipKind::LocalAddress) => Reason::LocalAddress,
-        Some(VipKind::Service) | None => Reason::CorruptTable,
+    let reason = match (address.kind(), reason) {
+        (_, Reason::NeighbourDiscovery) | (Some(VipKind::Address), _) => reason,
+        (Some(VipKind::LocalAddress), _) => Reason::LocalAddress,
+        (Some(VipKind::Service) | None, _) => Reason::CorruptTable,
     };
     Verdict::new(address.id, reason)
 }

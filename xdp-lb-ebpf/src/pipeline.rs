@@ -41,10 +41,13 @@ fn forward(frame: &mut impl Frame, bytes: u64, tables: &impl Tables) -> Step<Ver
     Continue(Verdict::new(service.vip, Reason::Forwarded))
 }
 
-/// Stops TCP flags that no sender sets together, which scanners use: SYN with FIN or RST, and none of SYN, RST and ACK
-/// (a null, FIN or "Xmas" scan). Every segment but the first of each side and a reset carries ACK (RFC 9293, section
-/// 3.5.2 and 3.10.7.4), and T/TCP, which put data and FIN on a SYN, is historic (RFC 6247). FIN with RST is let through:
-/// some stacks do send it. Reserved bits and the ECN flags do not matter.
+/// Stops TCP flags that no sender sets together but scanners do: SYN with FIN or RST, and none of SYN, RST and ACK (null,
+/// FIN and "Xmas" scans).
+///
+/// Every segment but the first SYN and some resets carries ACK, and receivers drop what does not (RFC 9293, sections 3.1
+/// and 3.10.7.4). T/TCP, which ended connections with their first segment, is historic (RFC 6247). FIN with RST is let
+/// through, as some stacks do send it (Linux's connection tracking refuses it: `tcp_valid_flags` in
+/// `nf_conntrack_proto_tcp.c`). Reserved bits and the flags of ECN do not matter.
 #[inline(always)]
 fn check_tcp_flags(packet: &Packet, service: &Service, gates: Gates) -> Step<()> {
     let flags = service.transport.flags;
