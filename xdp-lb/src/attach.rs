@@ -246,10 +246,13 @@ pub fn linked_index(pins: &Pins, interface: &str) -> Result<Option<u32>, AttachE
 
 /// Lets go of every interface and takes every pin away: forwarding stops. Gives the interfaces.
 pub fn detach_all(pins: &Pins) -> Result<Vec<String>, AttachError> {
-    for interface in pins.linked_interfaces()? {
-        detach_one(pins, &interface)?;
+    let mut interfaces = pins.linked_interfaces()?;
+    for interface in &interfaces {
+        detach_one(pins, interface)?;
     }
-    Ok(pins.remove_all()?)
+    // What is left has pins of other releases.
+    interfaces.extend(pins.remove_all()?);
+    Ok(interfaces)
 }
 
 /// Detaches at once, also where another process still holds the link, and removes the pin.
