@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, net::IpAddr, os::fd::AsFd, path::Path, sync::Ar
 
 use anyhow::{Context, Result};
 use lb_api::Role;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -33,6 +36,8 @@ pub async fn run(file: &Path) -> Result<()> {
     info!(version = VERSION, file = %file.display(), role = ?config.role, "lb-agent starts");
     let shutdown = shutdown_signal()?;
     let config_file = ConfigFile::watch(file)?;
+
+    raise_descriptor_limit();
 
     // Everything that can refuse the start comes before the first change to the data plane.
     let node = &config.node;
@@ -83,6 +88,15 @@ pub async fn run(file: &Path) -> Result<()> {
 fn destinations(config: &Config) -> BTreeSet<IpAddr> {
     let backends = config.services.values().flat_map(|service| &service.backends);
     backends.map(|backend| backend.address).collect()
+}
+
+/// Every health check under way holds a descriptor.
+fn raise_descriptor_limit() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        warn!("cannot raise the limit of open files: {error}");
+    }
 }
 
 /// A backend has no next hops to follow.

@@ -207,9 +207,11 @@ impl Reconciler {
     fn reconcile(&mut self) {
         let health = Statuses::clone(&self.health.borrow_and_update());
         let next_hops = Arc::clone(&self.next_hops.borrow_and_update());
-        let complete = self.sources_are_complete(&health, &next_hops);
         self.status.send_modify(|status| status.last_beat = Instant::now());
-        if !complete && !self.is_ready() {
+        // The statuses follow a change of checks a moment later, and wake the loop when they do.
+        let known = self.wanted.iter().all(|check| health.contains_key(check));
+        let complete = known && self.sources_are_complete(&health, &next_hops);
+        if !known || (!complete && !self.is_ready()) {
             return;
         }
         let mut desired = assemble(&self.config, &health, &next_hops);
