@@ -5,7 +5,7 @@
 //! decapsulate:  parse -> is it a tunnel's? -> is the source ours? -> is the inner packet for a VIP? -> unwrap
 //! ```
 //!
-//! [`pipeline`] and [`decapsulate`] know the order; every step is a function in a module of its own. Nothing here knows
+//! [`pipeline`] and [`mod@decapsulate`] know the order; every step is a function in a module of its own. Nothing here knows
 //! of BPF: a packet is a [`Frame`], the maps are [`Tables`], so the same code runs in tests and models on the host.
 //! `program` binds both to the kernel, `src/bin/` holds the maps and one entry per program.
 //!
