@@ -21,7 +21,7 @@ pub(crate) struct Client {
     socket: PathBuf,
 }
 
-/// Why there is no document, for a sentence that has named the socket.
+/// Why there is no document, for a sentence that has named the agent and its socket.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     /// Nobody listens.
@@ -51,6 +51,16 @@ pub(crate) enum ClientError {
         /// Where it differs.
         source: serde_json::Error,
     },
+}
+
+impl ClientError {
+    /// What the agent does, with its socket to follow.
+    pub(crate) const fn verb(&self) -> &'static str {
+        match self {
+            Self::Connect(_) | Self::Timeout | Self::Http(_) => "does not answer at",
+            Self::Refused { .. } | Self::Document { .. } => "gives no usable answer at",
+        }
+    }
 }
 
 impl Client {

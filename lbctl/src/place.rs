@@ -37,13 +37,29 @@ impl Place {
     pub(crate) async fn read<T: DeserializeOwned>(&self, path: &str, installed: impl FnOnce(Report) -> T) -> Result<T> {
         let error = match self.client.get(path).await {
             Ok(document) => return Ok(document),
-            Err(error) => anyhow::Error::from(error),
+            Err(error) => error,
         };
-        let silent = format!("lb-agent does not answer at {} ({error:#})", self.client.socket().display());
+        let (verb, socket) = (error.verb(), self.client.socket().display());
+        let silent = format!("lb-agent {verb} {socket} ({:#})", anyhow::Error::from(error));
         let report = Report::read(&self.pins).with_context(|| silent.clone())?;
         if !self.told.replace(true) {
             say(format_args!("{silent}; showing what is installed"));
         }
         Ok(installed(report))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Format;
+
+    #[tokio::test]
+    async fn a_node_without_agent_and_without_pins_names_both() {
+        let global = Global { output: Format::Table, socket: "/nonexistent/api.sock".into(), bpffs: "/proc".into() };
+        let error = Place::new(&global).read("/v1/stats", |maps| maps.stats).await.expect_err("nothing is there");
+        let text = format!("{error:#}");
+        assert!(text.starts_with("lb-agent does not answer at /nonexistent/api.sock (cannot connect: "), "{text}");
+        assert!(text.contains("): /proc is not a BPF file system: mount one there"), "{text}");
     }
 }

@@ -23,10 +23,10 @@ struct Detached {
 pub(crate) async fn run(place: &Place, format: Format, options: &Detach) -> Result<Outcome> {
     let pins = place.pins();
     pins.check_bpffs()?;
-    let interfaces = pins.linked_interfaces().context("run as root")?;
+    let interfaces = pins.linked_interfaces().context("cannot tell where the program runs; are you root?")?;
     if place.client().is_alive().await {
         say(format_args!(
-            "lb-agent is running at {}: it attaches again when it is restarted; stop it as well",
+            "lb-agent is running at {} and will attach again: stop it too",
             place.client().socket().display()
         ));
     }
@@ -46,13 +46,12 @@ fn agreed(pins: &Pins, interfaces: &[String]) -> Result<bool> {
     if !io::stdin().is_terminal() {
         bail!("`lbctl detach` stops forwarding, and there is no terminal to ask on: add --yes");
     }
-    let place = if interfaces.is_empty() { "no interface".to_owned() } else { interfaces.join(", ") };
+    let place = if interfaces.is_empty() { String::new() } else { format!(" on {}", interfaces.join(", ")) };
+    let root = pins.root();
+    let all_releases = root.parent().unwrap_or(&root).display();
     let mut stderr = io::stderr();
-    let asked = write!(
-        stderr,
-        "This stops forwarding on {place} and removes everything under {}. Continue? [y/N] ",
-        pins.root().display()
-    );
+    let asked =
+        write!(stderr, "This stops forwarding{place} and removes everything under {all_releases}. Continue? [y/N] ");
     asked.and_then(|()| stderr.flush()).context("cannot ask on the terminal")?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("cannot read the answer from the terminal")?;

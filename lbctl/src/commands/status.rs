@@ -16,7 +16,7 @@ pub(crate) async fn run(place: &Place, format: Format) -> Result<Outcome> {
 fn without_agent(report: Report, socket: &dyn std::fmt::Display) -> Status {
     let mut status = report.status(VERSION);
     let problem = format!(
-        "lb-agent does not answer at {socket}: forwarding goes on, but follows neither backends' health nor the \
+        "lb-agent is not running, or not at {socket}: forwarding goes on, but follows neither backends' health nor the \
          config; start it, or name its socket with --socket"
     );
     status.problems.insert(0, problem);
