@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use anyhow::{Context, Result};
 
 use crate::setup::{self, Level};
-use crate::{build_ebpf, process, workspace};
+use crate::{build_ebpf, process};
 
 /// What the demo is told.
 #[derive(clap::Args, Clone, Copy)]
@@ -25,7 +25,9 @@ pub(crate) fn run(options: Options) -> Result<()> {
     build_ebpf::run(build_ebpf::Options::default())?;
     process::run(process::cargo().args(["build", "--bins", "-p", "lb-agent", "-p", "lbctl", "-p", "xdp-lb-tests"]))?;
 
-    let mut demo = process::command(workspace::target_dir().join("debug/demo"));
+    // cargo puts all programs of a profile into one directory, and this tool is one of them.
+    let own = std::env::current_exe().context("cannot tell where this program is")?;
+    let mut demo = process::command(own.with_file_name("demo"));
     if let Some(seconds) = options.seconds {
         demo.arg("--seconds").arg(seconds.to_string());
     }

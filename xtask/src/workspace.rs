@@ -7,11 +7,6 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
 }
 
-/// Where cargo puts what it builds for the host.
-pub(crate) fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
-}
-
 /// What `cargo install --root` is told for programs of this workspace alone.
 pub(crate) fn tools_root() -> PathBuf {
     root().join("target/tools")
