@@ -1,3 +1,10 @@
 //! Real programs, servers and traffic between network namespaces.
 
 mod beds;
+mod failover;
+mod interfaces;
+mod lifecycle;
+mod operators;
+mod refusals;
+mod reload;
+mod services;

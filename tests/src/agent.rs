@@ -48,9 +48,9 @@ impl<'h> Agent<'h> {
 
     /// Starts the agent with the config that the host has, and does not wait.
     pub fn launch(host: &'h Host) -> Result<Self> {
-        let config = host.path(CONFIG);
-        let arguments = ["run", "--config", text(&config)?];
-        let process = host.spawn("lb-agent", text(&binary("lb-agent")?)?, &arguments)?;
+        let words = command_line(host)?;
+        let arguments: Vec<_> = words[1..].iter().map(String::as_str).collect();
+        let process = host.spawn("lb-agent", &words[0], &arguments)?;
         Ok(Self { host, process })
     }
 
@@ -118,6 +118,12 @@ pub fn configure(host: &Host, config: &str) -> Result<PathBuf> {
     let (bpffs, socket) = (host.bpffs().display(), host.path(SOCKET));
     let node = format!("node:\n  bpffs: {bpffs}\n  api_socket: {}\n  metrics: {METRICS}\n", socket.display());
     host.write(CONFIG, &format!("{node}{config}"))
+}
+
+/// Program and arguments that run the agent on a host, with the config that the host has.
+pub fn command_line(host: &Host) -> Result<Vec<String>> {
+    let (program, config) = (binary("lb-agent")?, host.path(CONFIG));
+    Ok(vec![text(&program)?.to_owned(), "run".to_owned(), "--config".to_owned(), text(&config)?.to_owned()])
 }
 
 /// Runs `lbctl` on a host to its end, whatever its exit code.

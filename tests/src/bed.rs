@@ -111,6 +111,11 @@ impl Host {
         self.namespace.run(program, arguments)
     }
 
+    /// Runs an XDP program that passes everything on the host's interface, until what is returned is closed.
+    pub fn attach_pass_program(&self) -> Result<OwnedFd> {
+        pass_program::attach_to(&self.namespace, INTERFACE)
+    }
+
     /// Starts `program` on the host; its output goes to `<name>.log` in the host's directory.
     pub fn spawn(&self, name: &str, program: &str, arguments: &[&str]) -> Result<Process> {
         let mut command = self.namespace.command(program)?;
@@ -141,6 +146,13 @@ impl Bed {
     /// Builds a bed with this number of backends.
     pub fn new(backends: u8) -> Result<Self> {
         topology::build(backends)
+    }
+
+    /// Takes the load balancer's interface away and makes another one of the same name, as when a driver is reloaded. It
+    /// can transmit as long as what is returned is kept.
+    pub fn replace_lb_interface(&self) -> Result<OwnedFd> {
+        self.router.run("ip", &["link", "delete", self.lb.name()])?;
+        topology::connect_lb(&self.router, &self.lb)
     }
 
     /// Every host.

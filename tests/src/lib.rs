@@ -7,5 +7,7 @@
 pub mod agent;
 pub mod bed;
 pub mod builder;
+pub mod deployment;
 pub mod http;
 pub mod poll;
+pub mod traffic;

@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, net::IpAddr, time::Duration};
 
-use crate::bed::{Bed, Host, INTERFACE, VIP_V4, VIP_V6};
+use crate::{
+    bed::{Bed, Host, INTERFACE, VIP_V4, VIP_V6},
+    http::nginx::PORT,
+};
 
 /// How often, and how, backends are checked in beds: as fast as tests need it.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +34,7 @@ impl HealthCheck {
         let (interval, timeout) = (self.interval.as_millis(), self.timeout.as_millis());
         let (rise, fall) = (self.rise, self.fall);
         format!(
-            "{{type: http, path: /healthz, interval: {interval}ms, timeout: {timeout}ms, rise: {rise}, fall: {fall}}}"
+            "{{type: http, port: {PORT}, path: /healthz, interval: {interval}ms, timeout: {timeout}ms, rise: {rise}, fall: {fall}}}"
         )
     }
 }
@@ -59,8 +62,8 @@ pub fn ingress<'b>(backends: impl IntoIterator<Item = (&'b str, IpAddr)>, check:
 interfaces:
   - name: {INTERFACE}
 vips:
-  - {{name: web-v4, address: \"{VIP_V4}\", ports: [80], protocol: tcp, backends: web}}
-  - {{name: web-v6, address: \"{VIP_V6}\", ports: [80], protocol: tcp, backends: web}}
+  - {{name: web-v4, address: \"{VIP_V4}\", ports: [{PORT}], protocol: tcp, backends: web}}
+  - {{name: web-v6, address: \"{VIP_V6}\", ports: [{PORT}], protocol: tcp, backends: web}}
 pools:
   - name: web
     health_check: {check}
@@ -77,4 +80,20 @@ pools:
 /// traffic of both.
 pub fn mixed_tunnels(bed: &Bed) -> impl Iterator<Item = (&str, IpAddr)> {
     bed.backends.iter().enumerate().map(|(index, host)| (host.name(), host.addresses()[index % 2]))
+}
+
+/// The same the other way round: IPv6 and IPv4 in turn.
+pub fn swapped_tunnels(bed: &Bed) -> impl Iterator<Item = (&str, IpAddr)> {
+    bed.backends.iter().enumerate().map(|(index, host)| (host.name(), host.addresses()[(index + 1) % 2]))
+}
+
+/// The same ingress config with a UDP service at this port of both VIPs.
+pub fn with_udp(ingress: &str, port: u16) -> String {
+    let services = format!(
+        "vips:
+  - {{name: udp-v4, address: \"{VIP_V4}\", ports: [{port}], protocol: udp, backends: web}}
+  - {{name: udp-v6, address: \"{VIP_V6}\", ports: [{port}], protocol: udp, backends: web}}
+"
+    );
+    ingress.replacen("vips:\n", &services, 1)
 }

@@ -11,6 +11,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use nix::net::if_::if_nametoindex;
+
+use super::Namespace;
 
 /// `r0 = XDP_PASS; exit`.
 const INSTRUCTIONS: [Instruction; 2] = [
@@ -58,9 +61,16 @@ struct LinkAttributes {
     flags: u32,
 }
 
-/// Attaches the program, in the driver, to the interface with this index in the calling thread's network namespace. It
-/// stays until the returned link is closed.
-pub(super) fn attach(interface: u32) -> Result<OwnedFd> {
+/// Attaches the program, in the driver, to an interface. It stays until the returned link is closed.
+pub(super) fn attach_to(namespace: &Namespace, interface: &str) -> Result<OwnedFd> {
+    namespace.on_thread(|| {
+        let index = if_nametoindex(interface).with_context(|| format!("find the interface {interface}"))?;
+        attach(index).with_context(|| format!("attach the pass program to {interface}"))
+    })
+}
+
+/// The same, to the interface with this index in the calling thread's network namespace.
+fn attach(interface: u32) -> Result<OwnedFd> {
     static PROGRAM: OnceLock<OwnedFd> = OnceLock::new();
     let program = if let Some(program) = PROGRAM.get() {
         program
@@ -74,7 +84,7 @@ pub(super) fn attach(interface: u32) -> Result<OwnedFd> {
         attach_type: ATTACH_TYPE_XDP,
         flags: XDP_FLAGS_DRV_MODE,
     };
-    bpf(LINK_CREATE, &attributes).with_context(|| format!("attach the pass program to interface {interface}"))
+    bpf(LINK_CREATE, &attributes).context("create a link")
 }
 
 fn load() -> io::Result<OwnedFd> {

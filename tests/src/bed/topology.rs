@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Write,
     net::{Ipv4Addr, Ipv6Addr},
+    os::fd::OwnedFd,
     process::{Command, Stdio},
 };
 
@@ -77,7 +78,6 @@ pub(super) fn build(backends: u8) -> Result<Bed> {
     }
     ip(&router, &segment())?;
     connect(&router, &client, Network::CLIENT, CLIENT_MTU, false)?;
-    connect(&router, &lb, Network::SEGMENT, TUNNEL_MTU, true)?;
     for (number, backend) in (1..).zip(&backends) {
         let (network, is_routed) = place(number);
         set(backend, &HOLDS_VIP)?;
@@ -86,14 +86,8 @@ pub(super) fn build(backends: u8) -> Result<Bed> {
     }
     ip(&router, &format!("route add {VIPS_V4} via {}\nroute add {VIPS_V6} via {}\n", lb.v4, lb.v6))?;
 
-    // TCP leaves a namespace with its checksum unfinished, for hardware to complete. XDP_TX forgets that it was, and the
-    // backend would drop the packet.
     client.run("ethtool", &["-K", INTERFACE, "tx", "off"])?;
-    router.run("ethtool", &["-K", lb.name(), "tx", "off"])?;
-    let pass_program = router.namespace.on_thread(|| {
-        let port = nix::net::if_::if_nametoindex(lb.name()).context("find the router's port to the load balancer")?;
-        pass_program::attach(port)
-    })?;
+    let pass_program = connect_lb(&router, &lb)?;
     Ok(Bed { client, router, lb, backends, _pass_program: pass_program, _scratch: scratch })
 }
 
@@ -140,6 +134,9 @@ fn segment() -> String {
 fn connect(router: &Host, host: &Host, network: Network, mtu: u16, on_segment: bool) -> Result<()> {
     let (port, namespace) = (&host.name, host.namespace.name());
     let (router_v4, router_v6) = network.router();
+    // The same whenever the link is made anew, as hardware has it: the neighbours' caches stay right.
+    let [a, b, c, d] = host.v4.octets();
+    let mac = format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
     let end = if on_segment {
         format!("link set {port} master {SEGMENT}")
     } else {
@@ -148,7 +145,7 @@ fn connect(router: &Host, host: &Host, network: Network, mtu: u16, on_segment: b
     ip(
         router,
         &format!(
-            "link add {port} mtu {mtu} type veth peer name {INTERFACE} mtu {mtu} netns {namespace}
+            "link add {port} mtu {mtu} type veth peer name {INTERFACE} address {mac} mtu {mtu} netns {namespace}
              {end}
              link set {port} up
             "
@@ -167,6 +164,15 @@ fn connect(router: &Host, host: &Host, network: Network, mtu: u16, on_segment: b
             "
         ),
     )
+}
+
+/// The link of the load balancer, with what it takes for the load balancer to transmit on it.
+pub(super) fn connect_lb(router: &Host, lb: &Host) -> Result<OwnedFd> {
+    connect(router, lb, Network::SEGMENT, TUNNEL_MTU, true)?;
+    // TCP leaves a namespace with its checksum unfinished, for hardware to complete. XDP_TX forgets that it was, and the
+    // backend would drop the packet.
+    router.run("ethtool", &["-K", lb.name(), "tx", "off"])?;
+    pass_program::attach_to(&router.namespace, lb.name())
 }
 
 /// Runs lines of `ip` commands on a host.

@@ -63,8 +63,9 @@ impl fmt::Display for Report {
         for backend in &self.backends {
             writeln!(f, "  {:<8} {:>7}", backend.name, backend.requests)?;
         }
-        writeln!(f, "{} failed between a server's death and the failover {} ms later", self.failed, self.failover_ms)?;
-        writeln!(f, "{} failed after it", self.failed_after_failover)?;
+        let during = self.failed - self.failed_after_failover;
+        writeln!(f, "{during} failed up to the failover, {} ms after a server's death", self.failover_ms)?;
+        writeln!(f, "{} failed after the failover", self.failed_after_failover)?;
         write!(f, "packets by reason:")?;
         self.verdicts.iter().try_for_each(|(reason, packets)| write!(f, "\n  {reason:<20} {packets:>9}"))
     }

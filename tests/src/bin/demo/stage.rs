@@ -6,15 +6,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use lb_api::{Backend, PATH_BACKENDS, PATH_VIPS, Status, Vip};
+use lb_api::{Backend, PATH_BACKENDS, Status};
 use xdp_lb_tests::{
     agent::{
         self, Agent,
         config::{self, HealthCheck},
     },
     bed::{Bed, Host, Process},
+    deployment::Deployment,
     http::nginx,
-    poll,
 };
 
 /// How backends are checked: a dead one costs requests for about a second.
@@ -26,8 +26,6 @@ const BACKENDS: u8 = 3;
 const VICTIM: usize = 1;
 /// How long it takes until an agent that died is started again, as a service manager would do it.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
-/// How long health checks and neighbours may take at the start.
-const WHOLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The hosts.
 pub(crate) fn build() -> Result<Bed> {
@@ -43,8 +41,8 @@ struct Service<'b> {
 }
 
 impl<'b> Service<'b> {
-    fn start(host: &'b Host, config: &str) -> Result<Self> {
-        Ok(Self { host, agent: Agent::start(host, config)?, died: None })
+    fn new(host: &'b Host, agent: Agent<'b>) -> Self {
+        Self { host, agent, died: None }
     }
 
     fn restart_if_dead(&mut self) -> Result<()> {
@@ -73,26 +71,11 @@ pub(crate) struct Stage<'b> {
 impl<'b> Stage<'b> {
     /// Starts all and waits until every backend takes traffic.
     pub(crate) fn set(bed: &'b Bed) -> Result<Self> {
-        let servers = bed.backends.iter().map(|host| nginx::start(host).map(Some)).collect::<Result<_>>()?;
-        let backends =
-            bed.backends.iter().map(|host| Service::start(host, &config::backend(bed, host))).collect::<Result<_>>()?;
-        let ingress = Service::start(&bed.lb, &config::ingress(config::mixed_tunnels(bed), CHECK))?;
-        let mut stage = Self { bed, servers, ingress, backends };
-        poll::until("every backend to take traffic", WHOLE_LIMIT, || stage.is_whole().then_some(()))
-            .with_context(|| format!("the load balancer's agent wrote\n{}", stage.ingress.agent.process().log()))?;
-        Ok(stage)
-    }
-
-    /// Whether every backend is up in every service, and the way to it is known.
-    fn is_whole(&self) -> bool {
-        let takes_traffic = |member: &lb_api::Member| {
-            member.up && member.slots > 0 && member.next_hop.as_ref().is_some_and(|hop| hop.mac.is_some())
-        };
-        agent::document::<Vec<Vip>>(&self.bed.lb, PATH_VIPS).is_ok_and(|vips| {
-            let whole =
-                |vip: &Vip| vip.members.len() == self.bed.backends.len() && vip.members.iter().all(takes_traffic);
-            !vips.is_empty() && vips.iter().all(whole)
-        })
+        let Deployment { servers, backends, ingress } =
+            Deployment::start(bed, &config::ingress(config::mixed_tunnels(bed), CHECK))?;
+        let backends = bed.backends.iter().zip(backends).map(|(host, agent)| Service::new(host, agent)).collect();
+        let ingress = Service::new(&bed.lb, ingress);
+        Ok(Self { bed, servers: servers.into_iter().map(Some).collect(), ingress, backends })
     }
 
     /// Where requests come from.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::traffic::Outcome;
+use xdp_lb_tests::traffic::Outcome;
 
 /// Counts of outcomes, and when requests failed.
 #[derive(Debug)]
