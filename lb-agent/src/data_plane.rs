@@ -114,6 +114,11 @@ impl DataPlane {
         Ok(())
     }
 
+    /// Whether somebody took the pins away (`lbctl detach`): then forwarding is off because an operator wants it off.
+    pub fn is_detached(&self) -> bool {
+        !self.pins.exist()
+    }
+
     /// Attaches again where an interface was re-created or somebody took the program away. Gives whether it had to.
     pub fn repair(&mut self, config: &Config) -> Result<bool, DataPlaneError> {
         let intact = self.attachments.len() == config.interfaces.len() && self.attachments.iter().all(is_intact);

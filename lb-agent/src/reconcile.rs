@@ -85,6 +85,16 @@ pub struct Parts {
     pub config_file: ConfigFile,
 }
 
+/// Why the loop came round.
+enum Wakeup {
+    /// The config file may have changed.
+    Config,
+    /// A source has news, or is waited for no longer.
+    Source,
+    /// It was time.
+    Tick,
+}
+
 impl Reconciler {
     /// Starts the health checks; nothing is installed yet.
     pub fn new(parts: Parts) -> Self {
@@ -116,18 +126,31 @@ impl Reconciler {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(shutdown);
         loop {
-            tokio::select! {
+            let wakeup = tokio::select! {
                 () = &mut shutdown => return Ok(()),
-                () = self.config_file.changed() => self.take_config(),
-                Ok(()) = self.health.changed() => {}
-                Ok(()) = self.next_hops.changed() => {}
-                _ = tick.tick() => self.repair(),
-                () = sleep_until(self.patience.into()), if self.patience > Instant::now() => {}
+                () = self.config_file.changed() => Wakeup::Config,
+                Ok(()) = self.health.changed() => Wakeup::Source,
+                Ok(()) = self.next_hops.changed() => Wakeup::Source,
+                _ = tick.tick() => Wakeup::Tick,
+                () = sleep_until(self.patience.into()), if self.patience > Instant::now() => Wakeup::Source,
                 ended = watcher_end(&mut watching) => return ended,
-            }
+            };
             tokio::time::sleep(COLLECT).await;
-            self.reconcile();
+            self.status.send_modify(|status| status.last_beat = Instant::now());
+            self.act(&wakeup);
         }
+    }
+
+    fn act(&mut self, wakeup: &Wakeup) {
+        if self.data_plane.is_detached() {
+            return self.rest();
+        }
+        match wakeup {
+            Wakeup::Config => self.take_config(),
+            Wakeup::Tick => self.repair(),
+            Wakeup::Source => {}
+        }
+        self.reconcile();
     }
 
     fn is_ready(&self) -> bool {
@@ -179,6 +202,21 @@ impl Reconciler {
         self.destinations.send_replace(backends.map(|backend| backend.address).collect());
     }
 
+    /// Lets go of everything but the wish to be restarted.
+    fn rest(&mut self) {
+        const DETACHED: &str = "the load balancer was detached (`lbctl detach`): restart lb-agent to forward again";
+        self.status.send_if_modified(|status| {
+            let news = status.ready || status.attach_problem.as_deref() != Some(DETACHED);
+            if news {
+                warn!(DETACHED);
+            }
+            status.ready = false;
+            status.attachments.clear();
+            status.attach_problem = Some(DETACHED.to_owned());
+            news
+        });
+    }
+
     fn repair(&mut self) {
         let repaired = block_in_place(|| self.data_plane.repair(&self.config));
         let problem = repaired.err().map(|error| format!("{:#}", place(&self.file, &self.config, error)));
@@ -207,7 +245,6 @@ impl Reconciler {
     fn reconcile(&mut self) {
         let health = Statuses::clone(&self.health.borrow_and_update());
         let next_hops = Arc::clone(&self.next_hops.borrow_and_update());
-        self.status.send_modify(|status| status.last_beat = Instant::now());
         // The statuses follow a change of checks a moment later, and wake the loop when they do.
         let known = self.wanted.iter().all(|check| health.contains_key(check));
         let complete = known && self.sources_are_complete(&health, &next_hops);

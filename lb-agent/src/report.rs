@@ -1,12 +1,13 @@
 //! The control API's documents: what the maps say, with what only the agent knows (names, weights, health).
 
-use std::process;
+use std::{collections::BTreeMap, path::PathBuf, process};
 
 use lb_api::{
     Agent, Backend, Stats, Status as StatusDocument, Vip,
     report::{self, Report, ReportError},
 };
 use xdp_lb::{Pins, model::Service};
+use xdp_lb_abi::ABI_VERSION;
 
 use crate::{checks, config::Config, status::Status};
 
@@ -24,7 +25,15 @@ fn read(status: &Status) -> Result<Report, ReportError> {
 
 /// `GET /v1/status`.
 pub fn status(status: &Status) -> Result<StatusDocument, ReportError> {
-    let mut document = read(status)?.status(VERSION);
+    let (mut document, link_problems) = match read(status) {
+        Ok(report) => {
+            // Of what the maps show, the agent knows everything but the links better.
+            let link_problems = report::problems(&report.interfaces, &[]);
+            (report.status(VERSION), link_problems)
+        }
+        Err(ReportError::NotInstalled { path }) => (detached(path), Vec::new()),
+        Err(error) => return Err(error),
+    };
     document.agent = Some(Agent {
         pid: process::id(),
         uptime_seconds: status.started.elapsed().as_secs(),
@@ -35,15 +44,27 @@ pub fn status(status: &Status) -> Result<StatusDocument, ReportError> {
             error: status.config_error.clone(),
         },
     });
-    // The agent's own sentences say more than the maps can; what only the maps show is added.
-    let mut problems = status.problems();
-    for problem in document.problems {
-        if !problems.contains(&problem) {
-            problems.push(problem);
+    document.problems = status.problems();
+    for problem in link_problems {
+        if !document.problems.contains(&problem) {
+            document.problems.push(problem);
         }
     }
-    document.problems = problems;
     Ok(document)
+}
+
+/// The status of a node whose pins were taken away under the agent.
+fn detached(pins: PathBuf) -> StatusDocument {
+    StatusDocument {
+        version: VERSION.to_owned(),
+        abi_version: ABI_VERSION,
+        role: None,
+        pins,
+        agent: None,
+        interfaces: Vec::new(),
+        problems: Vec::new(),
+        packets: BTreeMap::new(),
+    }
 }
 
 /// `GET /v1/stats`.
