@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, thread, time::Duration};
 
-use lb_api::{PATH_STATUS, Status};
+use lb_api::{Mode, PATH_STATUS, Status};
 use xdp_lb_tests::{
     agent::{
         Agent,
@@ -61,4 +61,24 @@ fn expect_both(bed: &Bed) {
         let answered: BTreeSet<_> = traffic.take(60).map(|outcome| outcome.result.expect("an answer")).collect();
         assert_eq!(answered.len(), 2, "both backends answer");
     });
+}
+
+#[test]
+fn a_driver_without_native_xdp_is_refused_or_said_to_be_slow() {
+    let bed = Bed::new(0).expect("a bed");
+    let host = &bed.router;
+    let on_bridge = |mode: &str| {
+        config::ingress([("web", [10, 0, 0, 11].into())], HealthCheck::FAST)
+            .replace("name: eth0", &format!("name: segment\n    mode: {mode}"))
+    };
+    let error = Agent::start(host, &on_bridge("native")).expect_err("a bridge has no native XDP");
+    let told = format!("{error:#}");
+    assert!(told.contains("cannot run native XDP") && told.contains("mode: native-or-generic"), "{told}");
+
+    let agent = Agent::start(host, &on_bridge("native-or-generic")).expect("an agent");
+    let status: Status = agent.api(PATH_STATUS).expect("the status");
+    assert_eq!(status.interfaces[0].mode, Some(Mode::Generic));
+    assert!(status.problems.iter().any(|problem| problem.contains("generic")), "{:?}", status.problems);
+    let metrics = agent.get("/metrics").expect("metrics").body;
+    assert!(metrics.contains("mode=\"generic\""), "the slow path can be alerted on:\n{metrics}");
 }

@@ -1,6 +1,7 @@
 //! Real programs, servers and traffic between network namespaces.
 
 mod beds;
+mod demo;
 mod failover;
 mod interfaces;
 mod lifecycle;

@@ -67,5 +67,16 @@ fn an_agent_that_cannot_work_says_why_and_leaves_nothing_behind() {
 
     let _first = Agent::start(host, &good).expect("an agent");
     let (said, code) = refused(host, &[]);
+    assert!(said.contains("cannot listen on 127.0.0.1:9477") && said.contains("node.metrics"), "{said}");
+    assert_eq!(code, Some(2), "{said}");
+
+    let bpffs = host.bpffs().display();
+    let other_doors = format!(
+        "node: {{bpffs: {bpffs}, metrics: \"127.0.0.1:9478\", api_socket: {}}}\n{good}",
+        host.path("other.sock").display()
+    );
+    host.write("agent.yaml", &other_doors).expect("a config");
+    let (said, code) = refused(host, &[]);
+    assert!(said.contains("another lb-agent uses") && said.contains("node.bpffs"), "{said}");
     assert_eq!(code, Some(2), "{said}");
 }

@@ -120,9 +120,11 @@ fn set(host: &Host, settings: &[&str]) -> Result<()> {
 
 fn segment() -> String {
     let (v4, v6) = Network::SEGMENT.router();
+    // A bridge without one of its own takes the lowest address of its ports, and another one when a port goes.
+    let mac = mac(v4);
     format!(
         "link set lo up
-         link add {SEGMENT} mtu {TUNNEL_MTU} type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+         link add {SEGMENT} address {mac} mtu {TUNNEL_MTU} type bridge stp_state 0 forward_delay 0 mcast_snooping 0
          addr add {v4}/24 dev {SEGMENT}
          addr add {v6}/64 dev {SEGMENT} nodad
          link set {SEGMENT} up
@@ -130,13 +132,18 @@ fn segment() -> String {
     )
 }
 
+/// The MAC of the interface with this address.
+fn mac(v4: Ipv4Addr) -> String {
+    let [a, b, c, d] = v4.octets();
+    format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+}
+
 /// A link between the router, whose end is named after the host, and the host, whose default route it becomes.
 fn connect(router: &Host, host: &Host, network: Network, mtu: u16, on_segment: bool) -> Result<()> {
     let (port, namespace) = (&host.name, host.namespace.name());
     let (router_v4, router_v6) = network.router();
     // The same whenever the link is made anew, as hardware has it: the neighbours' caches stay right.
-    let [a, b, c, d] = host.v4.octets();
-    let mac = format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
+    let mac = mac(host.v4);
     let end = if on_segment {
         format!("link set {port} master {SEGMENT}")
     } else {
