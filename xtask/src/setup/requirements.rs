@@ -132,6 +132,7 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     packaged("tcpdump", &["tcpdump"], Level::Test, "shows what is on the wire"),
     packaged("bpftool", &["bpftool"], Level::Test, "shows programs and maps as the kernel sees them"),
     packaged("capsh", &["libcap2-bin"], Level::Test, "runs programs with few capabilities"),
+    packaged("sysctl", &["procps"], Level::Test, "tunes interfaces in test beds"),
     server("haproxy", "haproxy", &["haproxy"], Level::All, "backend in tests"),
     server("varnishd", "varnish", &["varnish", "varnishncsa"], Level::All, "backend in tests"),
     packaged("wrk", &["wrk"], Level::All, "load in tests"),
