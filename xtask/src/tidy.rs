@@ -1,5 +1,5 @@
-//! `cargo xtask tidy`: what compilers do not check. Generated docs match the code, links lead somewhere, every file says
-//! what lives in it and is short enough to read.
+//! `cargo xtask tidy`: what compilers do not check. Generated docs match the code, quotes match their files, links lead
+//! somewhere, every file says what lives in it and is short enough to read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use crate::workspace;
 mod constants;
 mod generated;
 mod links;
+mod quotes;
 mod sources;
 
 /// What to do about generated files.
@@ -34,8 +35,10 @@ pub(crate) fn run(options: Options) -> Result<()> {
         }
     }
     for path in files.with_extension("md") {
-        let broken = links::broken(&read(path)?, |target| path.with_file_name(target).exists());
-        problems.extend(broken.into_iter().map(|problem| named(root, path, &problem)));
+        let text = read(path)?;
+        let broken = links::broken(&text, |target| path.with_file_name(target).exists());
+        let differing = quotes::differing(&text, |file| fs::read_to_string(root.join(file)).ok());
+        problems.extend(broken.into_iter().chain(differing).map(|problem| named(root, path, &problem)));
     }
     for path in files.with_extension("rs") {
         problems.extend(sources::problems(&read(path)?).into_iter().map(|problem| named(root, path, &problem)));
