@@ -53,7 +53,7 @@ fn run(file: &Path) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<config::LoadError>() { 1 } else { 2 })
+            ExitCode::from(error.downcast_ref().map_or(2, config_error_code))
         }
     }
 }
@@ -67,10 +67,14 @@ fn check(file: &Path) -> ExitCode {
         }
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::from(match error {
-                config::LoadError::Invalid { .. } => 1,
-                config::LoadError::Read { .. } => 2,
-            })
+            ExitCode::from(config_error_code(&error))
         }
+    }
+}
+
+const fn config_error_code(error: &config::LoadError) -> u8 {
+    match error {
+        config::LoadError::Invalid { .. } => 1,
+        config::LoadError::Read { .. } => 2,
     }
 }

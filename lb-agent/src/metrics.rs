@@ -150,6 +150,7 @@ impl Scrape {
         let series: Vec<Series<'_>> = labels.iter().map(|labels| (labels.as_slice(), 1)).collect();
         let help = "Interfaces that the program runs on.";
         self.gauge("xdp_lb_interface_info", help, &["interface", "mode"], &series)?;
+        self.reasons(&counted.total)?;
         if status.config.backend.is_some() {
             return self.packets("xdp_lb_decap", &[("tunnel".to_owned(), &counted.total)]);
         }
@@ -163,6 +164,20 @@ impl Scrape {
         counts.extend(services.iter().map(|(service, counts)| (service.clone(), counts)));
         self.packets("xdp_lb", &counts)?;
         self.members(&counted.vips)
+    }
+
+    /// Every reason, also those that were never counted, so that `rate()` sees the first packet too.
+    fn reasons(&mut self, total: &Counts) -> prometheus::Result<()> {
+        let labels: Vec<_> = Reason::ALL
+            .iter()
+            .map(|reason| {
+                let packets = total.packets.get(reason.name()).copied().unwrap_or(0);
+                ([reason.kind().name(), reason.name()], packets)
+            })
+            .collect();
+        let series: Vec<Series<'_>> = labels.iter().map(|(labels, packets)| (labels.as_slice(), *packets)).collect();
+        let help = "Packets by verdict and reason, over all VIPs and what belongs to none.";
+        self.counter("xdp_lb_reason_packets_total", help, &["verdict", "reason"], &series)
     }
 
     fn packets(&mut self, prefix: &str, counts: &[(String, &Counts)]) -> prometheus::Result<()> {

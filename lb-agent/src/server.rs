@@ -116,8 +116,11 @@ fn metrics_answer(method: &Method, path: &str, answers: &Answers) -> Answer {
         },
         "/livez" if status.last_beat.elapsed() < STUCK => plain(StatusCode::OK, "ok\n"),
         "/livez" => plain(StatusCode::SERVICE_UNAVAILABLE, "the reconcile loop is stuck\n"),
-        "/readyz" if status.ready => plain(StatusCode::OK, "ok\n"),
-        "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "desired state is not installed yet\n"),
+        "/readyz" if status.is_serving() => plain(StatusCode::OK, "ok\n"),
+        "/readyz" => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready: desired state is not installed, or the program is not on every interface\n",
+        ),
         _ => plain(StatusCode::NOT_FOUND, "not found: this listener serves /metrics, /livez and /readyz\n"),
     }
 }

@@ -1,6 +1,6 @@
 //! What the agent knows about itself: written by the reconcile task, read by the servers.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Instant};
 
 use lb_api::Mode;
 use tokio::sync::watch;
@@ -43,6 +43,11 @@ pub type Sender = watch::Sender<Status>;
 pub type Receiver = watch::Receiver<Status>;
 
 impl Status {
+    /// Whether this node may be sent traffic.
+    pub const fn is_serving(&self) -> bool {
+        self.ready && self.attach_problem.is_none()
+    }
+
     /// Everything that an operator should look at, one sentence each.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -56,7 +61,8 @@ impl Status {
                     .push(format!("{interface} runs the program in generic mode: several times slower than native"));
             }
         }
-        problems.extend(self.next_hops.problems.values().cloned());
+        // Backends behind one gateway share its trouble: it is one problem.
+        problems.extend(self.next_hops.problems.values().cloned().collect::<BTreeSet<_>>());
         problems.extend(self.detours());
         problems
     }

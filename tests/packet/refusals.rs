@@ -136,7 +136,7 @@ fn neighbour_discovery_for_a_vip_is_left_to_the_stack() {
     check_all((133..=137).map(|message| {
         (
             "neighbour discovery",
-            frame(&v6().carrying(&Raw::icmpv6(message))),
+            frame(&Ipv6 { hop_limit: 255, ..v6() }.carrying(&Raw::icmpv6(message))),
             Reason::NeighbourDiscovery,
             Address(VIP_V6),
         )
@@ -144,11 +144,13 @@ fn neighbour_discovery_for_a_vip_is_left_to_the_stack() {
     check_all([132, 138].map(|message| {
         (
             "a neighbour of these",
-            frame(&v6().carrying(&Raw::icmpv6(message))),
+            frame(&Ipv6 { hop_limit: 255, ..v6() }.carrying(&Raw::icmpv6(message))),
             Reason::UnsupportedProtocol,
             Address(VIP_V6),
         )
     }));
+    let from_afar = frame(&Ipv6 { hop_limit: 254, ..v6() }.carrying(&Raw::icmpv6(135)));
+    check_all([("a solicitation from afar", from_afar, Reason::UnsupportedProtocol, Address(VIP_V6))]);
 }
 
 #[test]
@@ -297,7 +299,7 @@ fn a_vip_address_that_is_bound_here_passes_what_no_service_wants() {
     ] {
         balancer.check(given, &frame(&packet), &Unchanged(Reason::LocalAddress, Address(vip)));
     }
-    let solicitation = frame(&v6().carrying(&Raw::icmpv6(135)));
+    let solicitation = frame(&Ipv6 { hop_limit: 255, ..v6() }.carrying(&Raw::icmpv6(135)));
     balancer.check("neighbour discovery", &solicitation, &Unchanged(Reason::NeighbourDiscovery, Address(VIP_V6)));
     let bad_flags = frame(&v4().carrying(&Tcp { flags: 0, ..tcp() }));
     balancer.check("a service is still a service", &bad_flags, &Unchanged(Reason::BadTcpFlags, http(VIP_V4)));

@@ -112,7 +112,7 @@ fn ipv6(frame: &impl Frame, bytes: u64) -> Step<Packet> {
         ttl: header.get::<u8, 7>(),
         traffic_class: traffic_class(first_word),
         length: (IPV6_LEN + payload) as u32,
-        transport: transport(frame, bytes, protocol, ETHERNET_LEN + IPV6_LEN, payload),
+        transport: behind_ipv6(frame, bytes, protocol, header.get::<u8, 7>(), payload),
     })
 }
 
@@ -122,9 +122,24 @@ fn transport(frame: &impl Frame, bytes: u64, protocol: u8, offset: usize, payloa
     match protocol {
         protocol::TCP => tcp(frame, bytes, offset, payload),
         protocol::UDP => udp(frame, bytes, offset, payload),
-        protocol::ICMPV6 => Err(icmpv6(frame, offset)),
-        protocol::IPV6_FRAGMENT => Err(Reason::Fragment),
         _ => Err(Reason::UnsupportedProtocol),
+    }
+}
+
+/// As [`transport`], with what only IPv6 has: in IPv4 these numbers mean nothing.
+#[inline(always)]
+fn behind_ipv6(
+    frame: &impl Frame,
+    bytes: u64,
+    next_header: u8,
+    hop_limit: u8,
+    payload: usize,
+) -> Result<Transport, Reason> {
+    let offset = ETHERNET_LEN + IPV6_LEN;
+    match next_header {
+        protocol::ICMPV6 => Err(icmpv6(frame, offset, hop_limit)),
+        protocol::IPV6_FRAGMENT => Err(Reason::Fragment),
+        _ => transport(frame, bytes, next_header, offset, payload),
     }
 }
 
@@ -156,10 +171,14 @@ fn udp(frame: &impl Frame, bytes: u64, offset: usize, payload: usize) -> Result<
     Ok(Transport { ports: header.get::<u32, 0>(), destination_port_be: header.get::<u16, 2>(), flags: 0 })
 }
 
+/// Neighbour discovery from beyond a router is none: its hop limit cannot be 255 any more (RFC 4861, section 6.1.1 and
+/// 7.1.1).
 #[inline(always)]
-fn icmpv6(frame: &impl Frame, offset: usize) -> Reason {
+fn icmpv6(frame: &impl Frame, offset: usize, hop_limit: u8) -> Reason {
     match Window::<ICMPV6_LEN>::at(frame, offset) {
-        Some(header) if NEIGHBOUR_DISCOVERY.contains(&header.get::<u8, 0>()) => Reason::NeighbourDiscovery,
+        Some(header) if hop_limit == 255 && NEIGHBOUR_DISCOVERY.contains(&header.get::<u8, 0>()) => {
+            Reason::NeighbourDiscovery
+        }
         Some(_) => Reason::UnsupportedProtocol,
         None => Reason::Truncated,
     }

@@ -1,6 +1,6 @@
 //! What a new config may change while the agent runs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Config, LoadError, load};
 
@@ -11,8 +11,10 @@ pub enum ReloadError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// A setting that is read at the start only.
-    #[error("{key} cannot change while the agent runs: restart it (forwarding goes on meanwhile)")]
+    #[error("{}: `{key}` cannot change while the agent runs: restart it (forwarding goes on meanwhile)", path.display())]
     NeedsRestart {
+        /// The file.
+        path: PathBuf,
         /// Which.
         key: &'static str,
     },
@@ -33,7 +35,7 @@ pub fn reload(path: &Path, current: &Config) -> Result<Config, ReloadError> {
         ("log.format", new.log.format == current.log.format),
     ];
     match fixed.into_iter().find(|(_, same)| !same) {
-        Some((key, _)) => Err(ReloadError::NeedsRestart { key }),
+        Some((key, _)) => Err(ReloadError::NeedsRestart { path: path.to_owned(), key }),
         None => Ok(new),
     }
 }

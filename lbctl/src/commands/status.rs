@@ -16,8 +16,8 @@ pub(crate) async fn run(place: &Place, format: Format) -> Result<Outcome> {
 fn without_agent(report: Report, socket: &dyn std::fmt::Display) -> Status {
     let mut status = report.status(VERSION);
     let problem = format!(
-        "lb-agent is not running, or not at {socket}: forwarding goes on, but follows neither backends' health nor the \
-         config; start it, or name its socket with --socket"
+        "lb-agent is not running, or not at {socket}: what is installed goes on working, but follows no \
+         change; start it, or name its socket with --socket"
     );
     status.problems.insert(0, problem);
     status

@@ -187,12 +187,22 @@ fn fragments_are_told_from_whole_packets() {
 #[test]
 fn neighbour_discovery_reaches_the_stack() {
     for kind in 132..=138u8 {
-        let message = Ip { protocol: 58, payload: vec![kind, 0, 0, 0, 0, 0, 0, 0], ..web_6() };
+        let message = Ip { protocol: 58, payload: vec![kind, 0, 0, 0, 0, 0, 0, 0], ttl: 255, ..web_6() };
         let expected = match kind {
             133..=137 => Reason::NeighbourDiscovery,
             _ => Reason::UnsupportedProtocol,
         };
         check_one(&message, ADDRESS_6, expected);
+        // A router has handled it, so it is not the neighbour that sent it.
+        check_one(&Ip { ttl: 254, ..message }, ADDRESS_6, Reason::UnsupportedProtocol);
+    }
+}
+
+#[test]
+fn protocols_of_ipv6_mean_nothing_in_ipv4() {
+    for protocol in [44, 58] {
+        let message = Ip { protocol, payload: vec![135, 0, 0, 0, 0, 0, 0, 0], ttl: 255, ..web_4() };
+        check_one(&message, ADDRESS_4, Reason::UnsupportedProtocol);
     }
 }
 
