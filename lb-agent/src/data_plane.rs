@@ -119,14 +119,27 @@ impl DataPlane {
         !self.pins.exist()
     }
 
-    /// Attaches again where an interface was re-created or somebody took the program away. Gives whether it had to.
-    pub fn repair(&mut self, config: &Config) -> Result<bool, DataPlaneError> {
-        let intact = self.attachments.len() == config.interfaces.len() && self.attachments.iter().all(is_intact);
-        if !intact {
-            warn!("the program is not on every configured interface any more: attaching again");
-            self.load_and_attach(config, false)?;
+    /// Attaches again where an interface was re-created or somebody took the program away. An interface that stays gone
+    /// does not keep the program off the others.
+    pub fn repair(&mut self, config: &Config) -> Result<(), DataPlaneError> {
+        let mut trouble = None;
+        for (interface, choice) in interfaces(config) {
+            let position = self.attachments.iter().position(|attachment| attachment.interface == interface);
+            if position.is_some_and(|position| is_intact(&self.attachments[position])) {
+                continue;
+            }
+            if let Some(position) = position {
+                self.attachments.remove(position);
+            }
+            match self.program.attach_again(&interface, choice) {
+                Ok(attachment) => {
+                    warn!(interface, "the program was not there any more: attached again");
+                    self.attachments.push(attachment);
+                }
+                Err(error) => trouble = trouble.or(Some(error)),
+            }
         }
-        Ok(!intact)
+        trouble.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Brings the forwarding maps to the desired state. After an error, what is installed is read anew, so that the

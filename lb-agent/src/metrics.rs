@@ -99,6 +99,10 @@ struct Scrape {
 
 impl Scrape {
     fn counter(&mut self, name: &str, help: &str, labels: &[&str], series: &[Series<'_>]) -> prometheus::Result<()> {
+        // The encoder refuses a family without series.
+        if series.is_empty() {
+            return Ok(());
+        }
         let family = IntCounterVec::new(Opts::new(name, help), labels)?;
         for (values, value) in series {
             family.with_label_values(values).inc_by(*value);
@@ -108,6 +112,10 @@ impl Scrape {
     }
 
     fn gauge(&mut self, name: &str, help: &str, labels: &[&str], series: &[Series<'_>]) -> prometheus::Result<()> {
+        // The encoder refuses a family without series.
+        if series.is_empty() {
+            return Ok(());
+        }
         let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
         for (values, value) in series {
             family.with_label_values(values).set(i64::try_from(*value).unwrap_or(i64::MAX));

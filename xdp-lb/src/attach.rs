@@ -1,9 +1,12 @@
 //! Attaching to interfaces by pinned links: first time, replacing a predecessor, and letting go.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use aya::programs::{
-    ProgramError, XdpMode,
+    ProgramError, Xdp, XdpMode,
     links::{FdLink, LinkError, PinnedLink},
     xdp::XdpLink,
 };
@@ -142,17 +145,19 @@ impl AttachError {
 
 impl Program {
     /// Runs the program on exactly these interfaces: replaces predecessors through their pinned links without a gap,
-    /// attaches where there is none, lets go of interfaces that are no longer named. If one fails, those that were
-    /// newly attached are let go again.
+    /// attaches where there is none, lets go of interfaces that are no longer named. If one fails, the others are as
+    /// they were before.
     pub fn attach(&mut self, interfaces: &[(String, ModeChoice)]) -> Result<Vec<Attachment>, AttachError> {
-        let mut attached: Vec<Attachment> = Vec::new();
+        // Most of what can be wrong shows before anything is touched.
+        for (interface, _) in interfaces {
+            check_free(&self.pins, interface)?;
+        }
+        let mut attached = Vec::new();
         for (interface, choice) in interfaces {
             match self.attach_one(interface, *choice) {
                 Ok(attachment) => attached.push(attachment),
                 Err(error) => {
-                    for attachment in attached.iter().filter(|attachment| !attachment.replaced) {
-                        detach_one(&self.pins, &attachment.interface)?;
-                    }
+                    self.take_back(&attached);
                     return Err(error);
                 }
             }
@@ -167,6 +172,32 @@ impl Program {
         Ok(attached)
     }
 
+    /// Runs the program on this interface too, whatever happens on others.
+    pub fn attach_again(&mut self, interface: &str, choice: ModeChoice) -> Result<Attachment, AttachError> {
+        check_free(&self.pins, interface)?;
+        self.attach_one(interface, choice)
+    }
+
+    /// Puts the predecessor back where it was replaced, and lets go of interfaces that had none.
+    fn take_back(&self, attached: &[Attachment]) {
+        let names = [xdp_lb_abi::program::XDP_LB, xdp_lb_abi::program::XDP_DECAP];
+        let mut predecessors = names.iter().filter_map(|name| {
+            Xdp::from_pin(self.pins.program(name), aya_obj::programs::XdpAttachType::Interface).ok()
+        });
+        let mut predecessor = predecessors.next();
+        for Attachment { interface, replaced, .. } in attached {
+            let taken_back = match &mut predecessor {
+                Some(predecessor) if *replaced => replace(predecessor, interface, &self.pins.link(interface)),
+                // Without a predecessor there is nothing to go back to, and a program that works is better than none.
+                None if *replaced => Ok(()),
+                Some(_) | None => detach_one(&self.pins, interface),
+            };
+            if let Err(error) = taken_back {
+                tracing::warn!(interface, "the program cannot be taken back: {error}");
+            }
+        }
+    }
+
     fn attach_one(&mut self, interface: &str, choice: ModeChoice) -> Result<Attachment, AttachError> {
         let found = find(interface)?;
         let pin = self.pins.link(interface);
@@ -174,26 +205,15 @@ impl Program {
             let mode = found.xdp.and_then(|xdp| xdp.mode);
             match (link_interface(&pin)?, mode) {
                 (Some(index), Some(mode)) if index == found.index && choice.allows(mode) => {
-                    self.replace(interface, &pin)?;
+                    replace(self.xdp(), interface, &pin)?;
                     return Ok(Attachment { interface: interface.to_owned(), index, mode, replaced: true });
                 }
                 // The interface was re-created, so the link is dead; or it runs in a mode that is no longer wanted.
                 _ => detach_one(&self.pins, interface)?,
             }
         }
-        if let Some(foreign) = find(interface)?.xdp {
-            return Err(AttachError::Foreign { interface: interface.to_owned(), program_id: foreign.program_id });
-        }
         let mode = self.attach_new(interface, found.index, choice)?;
         Ok(Attachment { interface: interface.to_owned(), index: found.index, mode, replaced: false })
-    }
-
-    fn replace(&mut self, interface: &str, pin: &std::path::Path) -> Result<(), AttachError> {
-        let unusable = |source| AttachError::Link { path: pin.to_owned(), source: Box::new(source) };
-        let link: FdLink = PinnedLink::from_pin(pin).map_err(unusable)?.into();
-        let link = XdpLink::try_from(link).map_err(unusable)?;
-        self.xdp().attach_to_link(link).map_err(refused(interface))?;
-        Ok(())
     }
 
     fn attach_new(&mut self, interface: &str, index: u32, choice: ModeChoice) -> Result<Mode, AttachError> {
@@ -255,6 +275,28 @@ pub fn detach_all(pins: &Pins) -> Result<Vec<String>, AttachError> {
     Ok(interfaces)
 }
 
+/// Fails if the interface does not exist, or runs a program that is not behind our pinned link.
+fn check_free(pins: &Pins, interface: &str) -> Result<(), AttachError> {
+    let found = find(interface)?;
+    let pin = pins.link(interface);
+    let is_ours = pin.exists() && link_interface(&pin)? == Some(found.index);
+    match found.xdp {
+        Some(foreign) if !is_ours => {
+            Err(AttachError::Foreign { interface: interface.to_owned(), program_id: foreign.program_id })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Puts a program in the place of the one that runs behind a pinned link, without a gap.
+fn replace(program: &mut Xdp, interface: &str, pin: &Path) -> Result<(), AttachError> {
+    let unusable = |source| AttachError::Link { path: pin.to_owned(), source: Box::new(source) };
+    let link: FdLink = PinnedLink::from_pin(pin).map_err(unusable)?.into();
+    let link = XdpLink::try_from(link).map_err(unusable)?;
+    program.attach_to_link(link).map_err(refused(interface))?;
+    Ok(())
+}
+
 /// Detaches at once, also where another process still holds the link, and removes the pin.
 fn detach_one(pins: &Pins, interface: &str) -> Result<(), AttachError> {
     let pin = pins.link(interface);
@@ -269,7 +311,7 @@ fn find(interface: &str) -> Result<Interface, AttachError> {
         .ok_or_else(|| AttachError::NoInterface { interface: interface.to_owned() })
 }
 
-fn link_interface(pin: &std::path::Path) -> Result<Option<u32>, AttachError> {
+fn link_interface(pin: &Path) -> Result<Option<u32>, AttachError> {
     sys::pinned_link_interface(pin)
         .map_err(|source| AttachError::Io { what: format!("inspect the pinned link {}", pin.display()), source })
 }
