@@ -152,7 +152,7 @@ fn what_is_no_tunnel_of_ours_passes() {
     let mut decapsulator = Decapsulator::new();
     let elsewhere = Ipv4::between(NODE_V4, Ipv4Addr::new(10, 0, 0, 99));
     let mapped = Ipv6::between(NODE_V6, BACKEND_V4.to_ipv6_mapped());
-    let behind_options = Ipv6 { extension: Some(Extension::Padding), ..outer_v6() };
+    let behind_options = Ipv6 { extensions: vec![Extension::DestinationOptions(1)], ..outer_v6() };
     for (given, frame) in [
         ("ARP", Frame { ether_type: Some(frame::ARP), ..Frame::default() }.around(&[0; 28])),
         ("TCP to the tunnel address", frame(&outer_v4().carrying(&tcp()))),
@@ -236,12 +236,12 @@ fn outer_headers_that_make_no_sense_are_refused() {
     let mut decapsulator = Decapsulator::new();
     let v4 = |outer: Ipv4| frame(&outer.carrying(&v4_payload(inner_v4())));
     let v6 = |outer: Ipv6| frame(&outer.carrying(&v6_payload(inner_v6())));
-    let fragment = |offset, is_followed| Some(Extension::Fragment { offset, is_followed });
+    let fragment = |offset, is_followed| vec![Extension::Fragment { offset, is_followed }];
     for (given, frame, reason) in [
         ("a first fragment", v4(Ipv4 { flags_and_offset: MORE_FRAGMENTS, ..outer_v4() }), Reason::Fragment),
         ("a later fragment", v4(Ipv4 { flags_and_offset: 4, ..outer_v4() }), Reason::Fragment),
-        ("a first IPv6 fragment", v6(Ipv6 { extension: fragment(0, true), ..outer_v6() }), Reason::Fragment),
-        ("a later IPv6 fragment", v6(Ipv6 { extension: fragment(9, false), ..outer_v6() }), Reason::Fragment),
+        ("a first IPv6 fragment", v6(Ipv6 { extensions: fragment(0, true), ..outer_v6() }), Reason::Fragment),
+        ("a later IPv6 fragment", v6(Ipv6 { extensions: fragment(9, false), ..outer_v6() }), Reason::Fragment),
         ("a header of 4 words", v4(Ipv4 { header_words: Some(4), ..outer_v4() }), Reason::BadLength),
         ("a length below the header's", v4(Ipv4 { total_length: Some(19), ..outer_v4() }), Reason::BadLength),
         ("a length beyond the frame", v4(Ipv4 { total_length: Some(999), ..outer_v4() }), Reason::BadLength),

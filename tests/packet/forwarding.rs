@@ -7,6 +7,7 @@ use xdp_lb_abi::{Gates, Reason};
 use xdp_lb_tests::builder::{
     Ipv4, Ipv6, Payload, Tcp, Udp, checksum,
     frame::{self, Frame, frame},
+    ipv6::Extension,
 };
 
 use crate::{
@@ -65,6 +66,13 @@ fn what_a_packet_carries_in_its_headers_stays_as_it_is() {
     let tcp = Tcp::between(CLIENT_PORT, HTTP);
     let v4 = |vip| Ipv4::between(CLIENT_V4, vip);
     let v6 = |vip| Ipv6::between(CLIENT_V6, vip);
+    let behind = |extensions| Ipv6 { extensions, ..v6(V6_IN_V6) }.carrying(&tcp);
+    let four = vec![
+        Extension::HopByHop(1),
+        Extension::Routing(0),
+        Extension::Authentication(4),
+        Extension::DestinationOptions(2),
+    ];
     let no_operation = 1;
     let record_route = [7, 39].into_iter().chain([4]).chain([0; 36]).chain([no_operation]).collect();
     let timestamps = [&[no_operation, no_operation, 8, 10][..], &[0x11; 8]].concat();
@@ -85,6 +93,12 @@ fn what_a_packet_carries_in_its_headers_stays_as_it_is() {
         ("as many TCP options as there can be", v4(V4_IN_V4).carrying(&Tcp { options: most_options, ..tcp.clone() })),
         ("reset with FIN, which some stacks send", v4(V4_IN_V4).carrying(&Tcp { flags: 0x05, ..tcp.clone() })),
         ("every flag but SYN", v4(V4_IN_V4).carrying(&Tcp { flags: 0xfd, ..tcp.clone() })),
+        ("hop-by-hop options", behind(vec![Extension::HopByHop(1)])),
+        ("1,200 bytes of options", behind(vec![Extension::DestinationOptions(150)])),
+        ("a routing header", behind(vec![Extension::Routing(4)])),
+        ("an authentication header", behind(vec![Extension::Authentication(3)])),
+        ("an atomic fragment (RFC 6946)", behind(vec![Extension::Fragment { offset: 0, is_followed: false }])),
+        ("four extension headers", behind(four)),
         ("the last hop but one, v4", Ipv4 { ttl: 2, ..v4(V4_IN_V4) }.carrying(&tcp)),
         ("the last hop but one, v6", Ipv6 { hop_limit: 2, ..v6(V6_IN_V4) }.carrying(&tcp)),
         ("the highest TTL", Ipv4 { ttl: 255, ..v4(V4_IN_V6) }.carrying(&tcp)),

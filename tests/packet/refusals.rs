@@ -73,6 +73,7 @@ fn what_is_for_no_vip_passes_whatever_it_looks_like() {
     let other_v6 = Ipv6::between(CLIENT_V6, "2001:db8:a::10".parse().expect("an address"));
     let mapped = Ipv6::between(CLIENT_V6, V4_IN_V4.to_ipv6_mapped());
     let ssh = Tcp::syn(CLIENT_PORT, 22);
+    let extended = Ipv6 { extensions: vec![Extension::HopByHop(1); 9], ..other_v6.clone() };
     check_all([
         ("ssh in IPv4", frame(&other_v4.carrying(&ssh)), Reason::NotVip, Nowhere),
         ("ssh in IPv6", frame(&other_v6.carrying(&ssh)), Reason::NotVip, Nowhere),
@@ -92,6 +93,7 @@ fn what_is_for_no_vip_passes_whatever_it_looks_like() {
             Reason::NotVip,
             Nowhere,
         ),
+        ("extension headers", frame(&extended.carrying(&ssh)), Reason::NotVip, Nowhere),
         ("the v4-mapped form of a VIP", frame(&mapped.carrying(&tcp())), Reason::NotVip, Nowhere),
     ]);
 }
@@ -120,13 +122,16 @@ fn a_vip_address_answers_for_no_port_but_those_of_its_services() {
 fn protocols_other_than_tcp_and_udp_are_dropped_at_a_vip() {
     let sctp = Raw { protocol: protocol::SCTP, bytes: vec![0; 12] };
     let nothing = Raw { protocol: 0, bytes: Vec::new() };
-    let options = Ipv6 { extension: Some(Extension::Padding), ..v6() };
+    let behind = |extensions| frame(&Ipv6 { extensions, ..v6() }.carrying(&tcp()));
+    let five = vec![Extension::DestinationOptions(1); 5];
+    let mobility = vec![Extension::Other(135, vec![0, 5, 0, 0, 0, 0, 0])];
     check_all([
         ("a ping", frame(&v4().carrying(&Raw::echo_request())), Reason::UnsupportedProtocol, Address(VIP_V4)),
         ("a ping in IPv6", frame(&v6().carrying(&Raw::icmpv6(128))), Reason::UnsupportedProtocol, Address(VIP_V6)),
         ("SCTP", frame(&v4().carrying(&sctp)), Reason::UnsupportedProtocol, Address(VIP_V4)),
         ("a header alone", frame(&v4().carrying(&nothing)), Reason::UnsupportedProtocol, Address(VIP_V4)),
-        ("TCP behind options", frame(&options.carrying(&tcp())), Reason::UnsupportedProtocol, Address(VIP_V6)),
+        ("TCP behind five extension headers", behind(five), Reason::UnsupportedProtocol, Address(VIP_V6)),
+        ("TCP behind a mobility header", behind(mobility), Reason::UnsupportedProtocol, Address(VIP_V6)),
     ]);
 }
 
@@ -140,6 +145,11 @@ fn neighbour_discovery_for_a_vip_is_left_to_the_stack() {
             Reason::NeighbourDiscovery,
             Address(VIP_V6),
         )
+    }));
+    check_all([Extension::HopByHop(1), Extension::DestinationOptions(33)].map(|extension| {
+        let behind = Ipv6 { extensions: vec![extension], hop_limit: 255, ..v6() };
+        let solicitation = frame(&behind.carrying(&Raw::icmpv6(135)));
+        ("neighbour discovery behind options", solicitation, Reason::NeighbourDiscovery, Address(VIP_V6))
     }));
     check_all([132, 138].map(|message| {
         (
@@ -157,8 +167,10 @@ fn neighbour_discovery_for_a_vip_is_left_to_the_stack() {
 fn fragments_for_a_vip_are_dropped() {
     let v4_at = |flags_and_offset| frame(&Ipv4 { flags_and_offset, ..v4() }.carrying(&tcp()));
     let v6_at = |offset, is_followed| {
-        frame(&Ipv6 { extension: Some(Extension::Fragment { offset, is_followed }), ..v6() }.carrying(&tcp()))
+        frame(&Ipv6 { extensions: vec![Extension::Fragment { offset, is_followed }], ..v6() }.carrying(&tcp()))
     };
+    let extensions = vec![Extension::HopByHop(1), Extension::Fragment { offset: 0, is_followed: true }];
+    let behind_options = frame(&Ipv6 { extensions, ..v6() }.carrying(&tcp()));
     check_all([
         ("the first of several", v4_at(MORE_FRAGMENTS), Reason::Fragment, Address(VIP_V4)),
         ("one in between", v4_at(MORE_FRAGMENTS + 185), Reason::Fragment, Address(VIP_V4)),
@@ -166,7 +178,7 @@ fn fragments_for_a_vip_are_dropped() {
         ("the last offset there is", v4_at(0x1fff), Reason::Fragment, Address(VIP_V4)),
         ("the first of several, IPv6", v6_at(0, true), Reason::Fragment, Address(VIP_V6)),
         ("the last one, IPv6", v6_at(100, false), Reason::Fragment, Address(VIP_V6)),
-        ("an atomic fragment, IPv6", v6_at(0, false), Reason::Fragment, Address(VIP_V6)),
+        ("the first of several, IPv6, behind options", behind_options, Reason::Fragment, Address(VIP_V6)),
     ]);
 }
 
@@ -177,6 +189,10 @@ fn lengths_that_contradict_each_other_are_refused() {
     let words = |header_words| frame(&Ipv4 { header_words: Some(header_words), ..v4() }.carrying(&tcp()));
     let tcp_words = |header_words| frame(&v4().carrying(&Tcp { header_words: Some(header_words), ..tcp() }));
     let udp_of = |length| frame(&v6().carrying(&Udp { length: Some(length), ..Udp::between(CLIENT_PORT, DNS) }));
+    let behind_options = |payload_length| {
+        let extensions = vec![Extension::DestinationOptions(3)];
+        frame(&Ipv6 { extensions, payload_length: Some(payload_length), ..v6() }.carrying(&tcp()))
+    };
     let whole = v4().carrying(&tcp()).len() as u16;
     let payload = v6().carrying(&tcp()).len() as u16 - 40;
     let cases = [
@@ -193,6 +209,8 @@ fn lengths_that_contradict_each_other_are_refused() {
         ("IPv6 as long as can be", v6_of(u16::MAX)),
         ("a TCP header of 0 words", tcp_words(0)),
         ("a TCP header of 4 words", tcp_words(4)),
+        ("IPv6 that ends inside an extension header", behind_options(23)),
+        ("IPv6 that ends behind an extension header", behind_options(24)),
         ("UDP of no length", udp_of(0)),
         ("UDP shorter than its header", udp_of(7)),
         ("UDP longer than the packet", udp_of(8 + 5 + 1)),
@@ -208,9 +226,12 @@ fn lengths_that_contradict_each_other_are_refused() {
 fn headers_that_reach_beyond_the_frame_are_refused() {
     // The frame is as long as the packet here: 14 bytes of data cannot hold the options that the header announces.
     let tcp_words = |header_words| frame(&v4().carrying(&Tcp { header_words: Some(header_words), ..tcp() }));
+    let options = Extension::Other(protocol::IPV6_OPTIONS, vec![255, 1, 4, 0, 0, 0, 0]);
+    let long_options = frame(&Ipv6 { extensions: vec![options], ..v6() }.carrying(&tcp()));
     let ip_words = frame(&Ipv4 { header_words: Some(15), ..v4() }.carrying(&tcp()));
     check_all([
         ("a TCP header of 15 words", tcp_words(15), Reason::Truncated, Address(VIP_V4)),
+        ("IPv6 options of 2,048 bytes", long_options, Reason::BadLength, Address(VIP_V6)),
         ("an IPv4 header of 15 words", ip_words, Reason::BadLength, Address(VIP_V4)),
     ]);
 }

@@ -32,8 +32,14 @@ pub mod protocol {
     pub const UDP: u8 = 17;
     /// IPv6 in IP.
     pub const IPV6: u8 = 41;
+    /// Hop-by-hop options of IPv6.
+    pub const IPV6_HOP_BY_HOP: u8 = 0;
+    /// Routing header of IPv6.
+    pub const IPV6_ROUTING: u8 = 43;
     /// Fragment header of IPv6.
     pub const IPV6_FRAGMENT: u8 = 44;
+    /// Authentication header.
+    pub const AUTHENTICATION: u8 = 51;
     /// `ICMPv6`.
     pub const ICMPV6: u8 = 58;
     /// Destination options of IPv6.

@@ -80,7 +80,7 @@ reasons! {
     TooBig = "too_big", Drop;
     /// A fragment of a packet for a VIP address.
     Fragment = "fragment", Drop;
-    /// For a VIP address, with a protocol other than TCP and UDP (or behind IPv6 extension headers).
+    /// For a VIP address, with a protocol other than TCP and UDP, or behind too many IPv6 extension headers.
     UnsupportedProtocol = "unsupported_protocol", Drop;
     /// For a VIP address, and the frame ends inside its headers.
     Truncated = "truncated", Drop;

@@ -31,10 +31,18 @@ pub mod protocol {
     pub const UDP: u8 = 17;
     /// IPv6 in IP (RFC 4213).
     pub const IPV6: u8 = 41;
+    /// IPv6 hop-by-hop options.
+    pub const IPV6_HOP_BY_HOP: u8 = 0;
+    /// IPv6 routing header.
+    pub const IPV6_ROUTING: u8 = 43;
     /// IPv6 fragment header.
     pub const IPV6_FRAGMENT: u8 = 44;
+    /// Authentication header (RFC 4302).
+    pub const AUTHENTICATION: u8 = 51;
     /// `ICMPv6`.
     pub const ICMPV6: u8 = 58;
+    /// IPv6 destination options.
+    pub const IPV6_DESTINATION_OPTIONS: u8 = 60;
 }
 
 /// The IPv6 fragment header (RFC 8200, section 4.5).
@@ -43,6 +51,10 @@ pub mod ipv6_fragment {
     pub const LEN: usize = 8;
     /// Offset of the protocol of the whole packet.
     pub const NEXT_HEADER: usize = 0;
+    /// Offset of the two bytes with fragment offset and "more fragments".
+    pub const POSITION: usize = 2;
+    /// Bits of these bytes, in network order: all clear in a packet that is whole (RFC 6946).
+    pub const POSITION_MASK_BE: u16 = 0xfff9_u16.to_be();
 }
 
 /// TCP flags, as bits of the header's byte 13 (RFC 9293, section 3.1).

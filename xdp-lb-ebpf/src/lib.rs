@@ -17,6 +17,7 @@ pub mod checksum;
 pub mod decapsulate;
 pub mod ecn;
 pub mod encapsulate;
+pub mod extensions;
 pub mod flow;
 pub mod headers;
 pub mod lookup;

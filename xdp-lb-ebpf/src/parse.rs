@@ -12,6 +12,7 @@ use core::ops::ControlFlow::{Break, Continue};
 use xdp_lb_abi::{Addr, Family, Reason};
 
 use crate::{
+    extensions::{self, Upper},
     headers::{
         ETHERNET_LEN, ICMPV6_LEN, IPV4_FRAGMENT_MASK_BE, IPV4_LEN, IPV6_LEN, NEIGHBOUR_DISCOVERY, TCP_LEN, UDP_LEN,
         ether_type, protocol, traffic_class,
@@ -29,7 +30,7 @@ pub struct Packet {
     pub source: Addr,
     /// Destination address.
     pub destination: Addr,
-    /// IPv4 protocol, or IPv6 next header.
+    /// IPv4 protocol, or the protocol behind the IPv6 extension headers.
     pub protocol: u8,
     /// TTL or hop limit.
     pub ttl: u8,
@@ -54,19 +55,42 @@ pub struct Transport {
 
 const NOT_IP: Verdict = Verdict::of_no_vip(Reason::NotIp);
 
+/// An IP header, and where what it carries stands.
+struct Network {
+    family: Family,
+    source: Addr,
+    destination: Addr,
+    ttl: u8,
+    traffic_class: u8,
+    /// Length in bytes from the IP header on.
+    length: u32,
+    /// Why nothing behind the header can be read.
+    problem: Option<Reason>,
+    /// The protocol of what stands at `offset`, from the start of the frame.
+    upper: Upper,
+    /// Bytes of the packet from there on; meaningless beside a problem.
+    payload: usize,
+}
+
 /// Parses an Ethernet frame of `bytes` bytes.
 #[inline(always)]
 pub fn parse(frame: &impl Frame, bytes: u64) -> Step<Packet> {
     let Some(ethernet) = Window::<ETHERNET_LEN>::at(frame, 0) else { return Break(NOT_IP) };
-    match ethernet.get::<u16, 12>() {
-        ether_type::IPV4_BE => ipv4(frame, bytes),
-        ether_type::IPV6_BE => ipv6(frame, bytes),
-        _ => Break(NOT_IP),
-    }
+    let network = match ethernet.get::<u16, 12>() {
+        ether_type::IPV4_BE => ipv4(frame)?,
+        ether_type::IPV6_BE => ipv6(frame)?,
+        _ => return Break(NOT_IP),
+    };
+    let Network { family, source, destination, ttl, traffic_class, length, problem, upper, payload } = network;
+    let transport = match problem {
+        None => transport(frame, bytes, upper, payload),
+        Some(reason) => Err(reason),
+    };
+    Continue(Packet { family, source, destination, protocol: upper.protocol, ttl, traffic_class, length, transport })
 }
 
 #[inline(always)]
-fn ipv4(frame: &impl Frame, bytes: u64) -> Step<Packet> {
+fn ipv4(frame: &impl Frame) -> Step<Network> {
     let Some(header) = Window::<IPV4_LEN>::at(frame, ETHERNET_LEN) else { return Break(NOT_IP) };
     let version_and_words = header.get::<u8, 0>();
     if version_and_words >> 4 != Family::V4 as u8 {
@@ -74,72 +98,66 @@ fn ipv4(frame: &impl Frame, bytes: u64) -> Step<Packet> {
     }
     let header_len = (version_and_words as usize & 0xf) * 4;
     let length = header.number::<2>() as usize;
-    let protocol = header.get::<u8, 9>();
-
-    let transport = if header.get::<u16, 6>() & IPV4_FRAGMENT_MASK_BE != 0 {
-        Err(Reason::Fragment)
+    let problem = if header.get::<u16, 6>() & IPV4_FRAGMENT_MASK_BE != 0 {
+        Some(Reason::Fragment)
     } else if header_len < IPV4_LEN || length < header_len {
-        Err(Reason::BadLength)
+        Some(Reason::BadLength)
     } else {
-        transport(frame, bytes, protocol, ETHERNET_LEN + header_len, length - header_len)
+        None
     };
-    Continue(Packet {
+    Continue(Network {
         family: Family::V4,
         source: Addr::from_v4_word(header.get::<u32, 12>()),
         destination: Addr::from_v4_word(header.get::<u32, 16>()),
-        protocol,
         ttl: header.get::<u8, 8>(),
         traffic_class: header.get::<u8, 1>(),
         length: length as u32,
-        transport,
+        problem,
+        upper: Upper { protocol: header.get::<u8, 9>(), offset: ETHERNET_LEN + header_len },
+        payload: length.wrapping_sub(header_len),
     })
 }
 
 #[inline(always)]
-fn ipv6(frame: &impl Frame, bytes: u64) -> Step<Packet> {
+fn ipv6(frame: &impl Frame) -> Step<Network> {
     let Some(header) = Window::<IPV6_LEN>::at(frame, ETHERNET_LEN) else { return Break(NOT_IP) };
     let first_word = u32::from_be(header.get::<u32, 0>());
     if first_word >> 28 != Family::V6 as u32 {
         return Break(NOT_IP);
     }
-    let payload = header.number::<4>() as usize;
-    let protocol = header.get::<u8, 6>();
-    Continue(Packet {
+    let length = header.number::<4>() as usize;
+    let behind = ETHERNET_LEN + IPV6_LEN;
+    let mut upper = Upper { protocol: header.get::<u8, 6>(), offset: behind };
+    let skipped = extensions::skip(frame, &mut upper);
+    let extensions = upper.offset - behind;
+    let problem = match skipped {
+        Ok(()) if extensions > length => Some(Reason::BadLength),
+        // In IPv4 this number means nothing.
+        Ok(()) if upper.protocol == protocol::ICMPV6 => Some(icmpv6(frame, upper.offset, header.get::<u8, 7>())),
+        Ok(()) => None,
+        Err(reason) => Some(reason),
+    };
+    Continue(Network {
         family: Family::V6,
         source: Addr::from_words([header.get::<u64, 8>(), header.get::<u64, 16>()]),
         destination: Addr::from_words([header.get::<u64, 24>(), header.get::<u64, 32>()]),
-        protocol,
         ttl: header.get::<u8, 7>(),
         traffic_class: traffic_class(first_word),
-        length: (IPV6_LEN + payload) as u32,
-        transport: behind_ipv6(frame, bytes, protocol, header.get::<u8, 7>(), payload),
+        length: (IPV6_LEN + length) as u32,
+        problem,
+        upper,
+        payload: length.wrapping_sub(extensions),
     })
 }
 
-/// Parses what stands at `offset`; `payload` is its length as the IP header says.
+/// Parses what an IP header carries; `payload` is its length as the header says.
 #[inline(always)]
-fn transport(frame: &impl Frame, bytes: u64, protocol: u8, offset: usize, payload: usize) -> Result<Transport, Reason> {
+fn transport(frame: &impl Frame, bytes: u64, upper: Upper, payload: usize) -> Result<Transport, Reason> {
+    let Upper { protocol, offset } = upper;
     match protocol {
         protocol::TCP => tcp(frame, bytes, offset, payload),
         protocol::UDP => udp(frame, bytes, offset, payload),
         _ => Err(Reason::UnsupportedProtocol),
-    }
-}
-
-/// As [`transport`], with what only IPv6 has: in IPv4 these numbers mean nothing.
-#[inline(always)]
-fn behind_ipv6(
-    frame: &impl Frame,
-    bytes: u64,
-    next_header: u8,
-    hop_limit: u8,
-    payload: usize,
-) -> Result<Transport, Reason> {
-    let offset = ETHERNET_LEN + IPV6_LEN;
-    match next_header {
-        protocol::ICMPV6 => Err(icmpv6(frame, offset, hop_limit)),
-        protocol::IPV6_FRAGMENT => Err(Reason::Fragment),
-        _ => transport(frame, bytes, next_header, offset, payload),
     }
 }
 

@@ -19,8 +19,8 @@ pub struct Ipv6 {
     pub hop_limit: u8,
     /// Next header; the extension's or the payload's unless given.
     pub next_header: Option<u8>,
-    /// An extension header before the payload.
-    pub extension: Option<Extension>,
+    /// Extension headers before the payload, in their order.
+    pub extensions: Vec<Extension>,
     /// Version; 6 unless a sender errs.
     pub version: u8,
     /// Payload length; the true one unless given.
@@ -28,7 +28,7 @@ pub struct Ipv6 {
 }
 
 /// An extension header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Extension {
     /// A fragment header (section 4.5): offset in units of eight bytes, and whether more fragments follow.
     Fragment {
@@ -37,28 +37,60 @@ pub enum Extension {
         /// Whether more fragments follow.
         is_followed: bool,
     },
-    /// Destination options with nothing but padding (section 4.6).
-    Padding,
+    /// Hop-by-hop options with nothing but padding (section 4.3): so many units of eight bytes.
+    HopByHop(u8),
+    /// Destination options with nothing but padding (section 4.6): so many units of eight bytes.
+    DestinationOptions(u8),
+    /// A routing header without segments left (section 4.4) and this type.
+    Routing(u8),
+    /// An authentication header (RFC 4302, section 2) with a check value of this many words of four bytes.
+    Authentication(u8),
+    /// Any other header, with these bytes after its next header field.
+    Other(u8, Vec<u8>),
 }
 
 impl Extension {
-    fn number(self) -> u8 {
+    fn number(&self) -> u8 {
         match self {
             Self::Fragment { .. } => protocol::IPV6_FRAGMENT,
-            Self::Padding => protocol::IPV6_OPTIONS,
+            Self::HopByHop(_) => protocol::IPV6_HOP_BY_HOP,
+            Self::DestinationOptions(_) => protocol::IPV6_OPTIONS,
+            Self::Routing(_) => protocol::IPV6_ROUTING,
+            Self::Authentication(_) => protocol::AUTHENTICATION,
+            Self::Other(number, _) => *number,
         }
     }
 
-    fn bytes(self, next_header: u8) -> [u8; 8] {
-        match self {
+    fn bytes(&self, next_header: u8) -> Vec<u8> {
+        let rest = match self {
             Self::Fragment { offset, is_followed } => {
-                let [high, low] = (offset << 3 | u16::from(is_followed)).to_be_bytes();
-                [next_header, 0, high, low, 0x12, 0x34, 0x56, 0x78]
+                let [high, low] = (offset << 3 | u16::from(*is_followed)).to_be_bytes();
+                vec![0, high, low, 0x12, 0x34, 0x56, 0x78]
             }
-            // A length of 0 is one unit of eight bytes; option 1 (PadN) with four bytes of padding fills it.
-            Self::Padding => [next_header, 0, 1, 4, 0, 0, 0, 0],
-        }
+            Self::HopByHop(units) | Self::DestinationOptions(units) => padding(*units),
+            Self::Routing(kind) => vec![0, *kind, 0, 0, 0, 0, 0],
+            Self::Authentication(words) => {
+                // The length counts words of four bytes, less two; in front of the check value there are three.
+                let fixed = [words + 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 7];
+                [&fixed[..], &vec![0xcc; usize::from(*words) * 4]].concat()
+            }
+            Self::Other(_, rest) => rest.clone(),
+        };
+        [&[next_header][..], &rest].concat()
     }
+}
+
+/// The length, which does not count the first unit, and options of type 1 (`PadN`), at most 256 bytes each.
+fn padding(units: u8) -> Vec<u8> {
+    let mut bytes = vec![units - 1];
+    let mut left = usize::from(units) * 8 - 2;
+    while left > 0 {
+        let option = left.min(256);
+        bytes.extend([1, (option - 2) as u8]);
+        bytes.extend(vec![0; option - 2]);
+        left -= option;
+    }
+    bytes
 }
 
 impl Ipv6 {
@@ -71,7 +103,7 @@ impl Ipv6 {
             flow_label: 0xb_eef1,
             hop_limit: 61,
             next_header: None,
-            extension: None,
+            extensions: Vec::new(),
             version: 6,
             payload_length: None,
         }
@@ -79,13 +111,13 @@ impl Ipv6 {
 
     /// The packet that carries `payload`.
     pub fn carrying(&self, payload: &impl Payload) -> Vec<u8> {
-        let mut behind = Vec::new();
-        if let Some(extension) = self.extension {
-            behind.extend(extension.bytes(payload.protocol()));
+        let mut behind = payload.bytes(self.source.into(), self.destination.into());
+        let mut next_header = payload.protocol();
+        for extension in self.extensions.iter().rev() {
+            behind.splice(..0, extension.bytes(next_header));
+            next_header = extension.number();
         }
-        behind.extend(payload.bytes(self.source.into(), self.destination.into()));
         let first_word = u32::from(self.version) << 28 | u32::from(self.traffic_class) << 20 | self.flow_label;
-        let next_header = self.extension.map_or_else(|| payload.protocol(), Extension::number);
 
         let mut bytes = Vec::new();
         bytes.extend(first_word.to_be_bytes());

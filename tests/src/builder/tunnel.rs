@@ -78,11 +78,12 @@ impl Inner {
             }
         } else {
             let source: [u8; 16] = packet[8..24].try_into().expect("sixteen bytes");
+            let ports = behind_extensions(packet);
             Self {
                 protocol: protocol::IPV6,
                 traffic_class: packet[0] << 4 | packet[1] >> 4,
                 length: number(4) + 40,
-                flow_hash: flow_hash::of(hash_seed, source.into(), number(40), number(42)),
+                flow_hash: flow_hash::of(hash_seed, source.into(), number(ports), number(ports + 2)),
             }
         }
     }
@@ -110,6 +111,22 @@ impl Inner {
         bytes.extend(source);
         bytes.extend(destination);
         bytes
+    }
+}
+
+/// Where the transport header of a sound IPv6 packet is.
+fn behind_extensions(packet: &[u8]) -> usize {
+    let (mut next_header, mut at) = (packet[6], 40);
+    loop {
+        let length = usize::from(packet[at + 1]);
+        let extension = match next_header {
+            protocol::IPV6_HOP_BY_HOP | protocol::IPV6_ROUTING | protocol::IPV6_OPTIONS => 8 + 8 * length,
+            protocol::IPV6_FRAGMENT => 8,
+            protocol::AUTHENTICATION => 8 + 4 * length,
+            _ => return at,
+        };
+        next_header = packet[at];
+        at += extension;
     }
 }
 

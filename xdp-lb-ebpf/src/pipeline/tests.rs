@@ -170,7 +170,7 @@ fn a_vip_address_answers_for_what_none_of_its_services_takes() {
     check_one(&Ip { protocol: 17, payload: udp(80), ..web_4() }, ADDRESS_4, Reason::NoService);
     check_one(&Ip { protocol: 1, ..web_4() }, ADDRESS_4, Reason::UnsupportedProtocol);
     check_one(&Ip { protocol: 58, payload: vec![128, 0, 0, 0], ..web_6() }, ADDRESS_6, Reason::UnsupportedProtocol);
-    check_one(&Ip { protocol: 0, ..web_6() }, ADDRESS_6, Reason::UnsupportedProtocol);
+    check_one(&Ip { protocol: 59, ..web_6() }, ADDRESS_6, Reason::UnsupportedProtocol);
 }
 
 #[test]
@@ -182,6 +182,24 @@ fn fragments_are_told_from_whole_packets() {
         check_one(&Ip { fragment, ..web_4() }, WEB_4, Reason::Forwarded);
     }
     check_one(&Ip { protocol: 44, ..web_6() }, ADDRESS_6, Reason::Fragment);
+}
+
+#[test]
+fn extension_headers_do_not_hide_the_service() {
+    let behind = |length: u16, payload: Vec<u8>| {
+        let payload = [&[6, 1, 1, 12][..], &[0; 12], &payload].concat();
+        Ip { protocol: 60, payload, length: Some(length), ..web_6() }
+    };
+    let whole = behind(16 + 25, tcp(80, ACK));
+    check_one(&whole, WEB_6, Reason::Forwarded);
+    check_one(&behind(16 + 25, tcp(81, ACK)), ADDRESS_6, Reason::NoService);
+    for length in [0, 15, 16, 35] {
+        check_one(&behind(length, tcp(80, ACK)), ADDRESS_6, Reason::BadLength);
+    }
+    let tables = Memory::with_backend(BACKEND_4);
+    for end in 54..90 {
+        check(&tables, &whole.frame()[..end], ADDRESS_6, Reason::Truncated);
+    }
 }
 
 #[test]
