@@ -2,16 +2,17 @@
 
 use std::{process::Output, time::Duration};
 
-use lb_api::{Backend, Status, Vip};
+use lb_api::{Backend, PATH_STATUS, Status, Vip};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use xdp_lb_tests::{
     agent::{
-        self,
+        self, Agent,
         config::{self, HealthCheck},
     },
     bed::{Bed, Host, INTERFACE, VIP_V4, VIP_V6},
     deployment::Deployment,
+    poll,
     traffic::Traffic,
 };
 
@@ -76,6 +77,30 @@ fn lbctl_tells_the_same_with_the_agent_and_from_the_maps_and_detaches() {
     assert!(detach.status.success(), "{detach:?}");
     assert_eq!(interface(host)["xdp"], Value::Null, "the interface is free");
     assert!(!host.bpffs().join("xdp-lb/v1").exists(), "no pin is left");
+}
+
+#[test]
+fn a_detach_stays_one_until_the_agent_is_restarted() {
+    let bed = Bed::new(1).expect("a bed");
+    let config = config::ingress(config::mixed_tunnels(&bed), HealthCheck::FAST);
+    let mut deployment = Deployment::start(&bed, &config).expect("a deployment");
+    let host = &bed.lb;
+    let detach = lbctl(host, &["detach", "--yes"]);
+    assert!(detach.status.success(), "{detach:?}");
+    assert_eq!(interface(host)["xdp"], Value::Null, "the interface is free");
+
+    let told = poll::until("the agent to notice", Duration::from_secs(5), || {
+        let status: Status = deployment.ingress.api(PATH_STATUS).ok()?;
+        status.problems.iter().any(|problem| problem.contains("lbctl detach")).then_some(())
+    });
+    told.expect("the agent knows why it forwards nothing");
+    assert_eq!(interface(host)["xdp"], Value::Null, "the agent leaves the interface alone");
+    assert_ne!(deployment.ingress.get("/readyz").expect("an answer").status, 200);
+
+    assert!(deployment.ingress.stop().expect("the agent's end").success());
+    deployment.ingress = Agent::start(host, &config).expect("an agent");
+    deployment.wait_until_whole(&bed).expect("the backend takes traffic again");
+    bed.client.run("curl", &["-sSf", "--max-time", "2", &format!("http://{VIP_V4}/")]).expect("an answer");
 }
 
 fn interface(host: &Host) -> Value {

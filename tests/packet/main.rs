@@ -13,3 +13,20 @@ mod random;
 mod refusals;
 mod test_run;
 mod world;
+
+/// A reason that no case expects is a reason that nobody knows to be right.
+#[test]
+fn every_reason_has_a_case() {
+    let cases = [
+        include_str!("choice.rs"),
+        include_str!("cut_frames.rs"),
+        include_str!("decapsulation.rs"),
+        include_str!("forwarding.rs"),
+        include_str!("random.rs"),
+        include_str!("refusals.rs"),
+    ]
+    .concat();
+    for reason in xdp_lb_abi::Reason::ALL {
+        assert!(cases.contains(&format!("Reason::{reason:?}")), "no case expects {}", reason.name());
+    }
+}

@@ -121,6 +121,8 @@ fn a_vip_address_answers_for_no_port_but_those_of_its_services() {
 #[test]
 fn protocols_other_than_tcp_and_udp_are_dropped_at_a_vip() {
     let sctp = Raw { protocol: protocol::SCTP, bytes: vec![0; 12] };
+    let neighbour_discovery = Raw::icmpv6(135);
+    let fragment_header = Raw { protocol: protocol::IPV6_FRAGMENT, bytes: vec![protocol::TCP; 8] };
     let nothing = Raw { protocol: 0, bytes: Vec::new() };
     let behind = |extensions| frame(&Ipv6 { extensions, ..v6() }.carrying(&tcp()));
     let five = vec![Extension::DestinationOptions(1); 5];
@@ -129,6 +131,18 @@ fn protocols_other_than_tcp_and_udp_are_dropped_at_a_vip() {
         ("a ping", frame(&v4().carrying(&Raw::echo_request())), Reason::UnsupportedProtocol, Address(VIP_V4)),
         ("a ping in IPv6", frame(&v6().carrying(&Raw::icmpv6(128))), Reason::UnsupportedProtocol, Address(VIP_V6)),
         ("SCTP", frame(&v4().carrying(&sctp)), Reason::UnsupportedProtocol, Address(VIP_V4)),
+        (
+            "ICMPv6 in IPv4",
+            frame(&Ipv4 { ttl: 255, ..v4() }.carrying(&neighbour_discovery)),
+            Reason::UnsupportedProtocol,
+            Address(VIP_V4),
+        ),
+        (
+            "an IPv6 fragment header in IPv4",
+            frame(&v4().carrying(&fragment_header)),
+            Reason::UnsupportedProtocol,
+            Address(VIP_V4),
+        ),
         ("a header alone", frame(&v4().carrying(&nothing)), Reason::UnsupportedProtocol, Address(VIP_V4)),
         ("TCP behind five extension headers", behind(five), Reason::UnsupportedProtocol, Address(VIP_V6)),
         ("TCP behind a mobility header", behind(mobility), Reason::UnsupportedProtocol, Address(VIP_V6)),

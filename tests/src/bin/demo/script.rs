@@ -52,7 +52,11 @@ impl Script {
                 tally.note_kill();
                 format!("the server of {name} is killed")
             }
-            Event::StartServer => format!("the server of {} is started again", stage.start_server()?),
+            Event::StartServer => {
+                let name = stage.start_server()?;
+                tally.note_return();
+                format!("the server of {name} is started again")
+            }
         };
         view.announce(elapsed, &news);
         Ok(())

@@ -7,12 +7,17 @@ use std::{
 
 use xdp_lb_tests::traffic::Outcome;
 
+/// What is known of failures after a backend has come back.
+const STATELESS: &str = " (a connection that is open when its slot goes back to a returned backend is reset: selection \
+                         keeps no state)";
+
 /// Counts of outcomes, and when requests failed.
 #[derive(Debug)]
 pub(crate) struct Tally {
     start: Instant,
     failover_limit: Duration,
     killed: Option<Instant>,
+    returned: Option<Instant>,
     /// All requests.
     pub(crate) requests: u64,
     /// Requests to the VIP in IPv6.
@@ -30,6 +35,7 @@ impl Tally {
             start,
             failover_limit,
             killed: None,
+            returned: None,
             requests: 0,
             ipv6_requests: 0,
             answered: BTreeMap::new(),
@@ -52,6 +58,11 @@ impl Tally {
         self.killed = Some(Instant::now());
     }
 
+    /// Notes that the server is back since now.
+    pub(crate) fn note_return(&mut self) {
+        self.returned = Some(Instant::now());
+    }
+
     /// When traffic began.
     pub(crate) fn start(&self) -> Instant {
         self.start
@@ -70,8 +81,9 @@ impl Tally {
     /// Failures that no dead backend explains: before it died, or after the failover.
     pub(crate) fn unexplained(&self) -> impl Iterator<Item = String> {
         self.failures.iter().filter(|(at, _)| !self.is_explained(*at)).map(|(at, why)| {
-            let after = at.duration_since(self.start);
-            format!("a request failed {:.1} s after the start: {why}", after.as_secs_f64())
+            let after = at.duration_since(self.start).as_secs_f64();
+            let hint = if self.returned.is_some_and(|returned| returned <= *at) { STATELESS } else { "" };
+            format!("a request failed {after:.1} s after the start: {why}{hint}")
         })
     }
 
