@@ -66,8 +66,9 @@ fn check(file: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(config_error_code(&error))
+            let code = config_error_code(&error);
+            eprintln!("{:#}", anyhow::Error::from(error));
+            ExitCode::from(code)
         }
     }
 }

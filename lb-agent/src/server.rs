@@ -2,8 +2,9 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
+    process,
     sync::Arc,
 };
 
@@ -186,9 +187,11 @@ impl ApiListener {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             bail!("another process listens on {}: stop it, or set `node.api_socket`", path.display());
         }
+        if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
+            bail!("{} exists and is not a socket: move it away, or set `node.api_socket`", path.display());
+        }
         // Bound under another name, so that at no instant the socket is there with a wider mode.
-        let new = path.with_extension("new");
-        let _ = fs::remove_file(&new);
+        let new = path.with_file_name(format!(".lb-agent.{}", process::id()));
         let listener = UnixListener::bind(&new).with_context(what)?;
         fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).with_context(what)?;
         fs::rename(&new, path).with_context(what)?;

@@ -60,6 +60,6 @@ mod tests {
         let error = Place::new(&global).read("/v1/stats", |maps| maps.stats).await.expect_err("nothing is there");
         let text = format!("{error:#}");
         assert!(text.starts_with("lb-agent does not answer at /nonexistent/api.sock (cannot connect: "), "{text}");
-        assert!(text.contains("): /proc is not a BPF file system: mount one there"), "{text}");
+        assert!(text.contains("): /proc is not a BPF file system: make it one"), "{text}");
     }
 }

@@ -245,17 +245,13 @@ impl Program {
             ProgramKind::Balancer { .. } => ProgramKind::Decapsulator,
             ProgramKind::Decapsulator => ProgramKind::Balancer { hash_seed: 0, gates: xdp_lb_abi::Gates::default() },
         };
-        let other_program = self.pins.program(other.name());
-        if !other_program.exists() {
-            return Ok(());
-        }
-        pins::remove(&other_program)?;
         if other.name() == xdp_lb_abi::program::XDP_LB {
             for ring in pins::list(&self.pins.rings())? {
                 pins::remove(&self.pins.rings().join(ring))?;
             }
         }
-        other.maps().iter().try_for_each(|name| pins::remove(&self.pins.map(name)))
+        other.maps().iter().try_for_each(|name| pins::remove(&self.pins.map(name)))?;
+        pins::remove(&self.pins.program(other.name()))
     }
 }
 

@@ -14,7 +14,10 @@ use std::{
 
 use nix::{
     fcntl::{Flock, FlockArg},
-    sys::statfs::{FsType, statfs},
+    sys::{
+        statfs::{FsType, statfs},
+        statvfs::FsFlags,
+    },
 };
 use xdp_lb_abi::ABI_VERSION;
 
@@ -34,9 +37,15 @@ pub struct Pins {
 #[derive(Debug, thiserror::Error)]
 pub enum PinsError {
     /// No bpffs there.
-    #[error("{} is not a BPF file system: mount one there with `mount -t bpf bpf {}`", path.display(), path.display())]
+    #[error("{} is not a BPF file system: make it one with `mkdir -p {} && mount -t bpf bpf {}`", path.display(), path.display(), path.display())]
     NoBpffs {
         /// Where one was expected.
+        path: PathBuf,
+    },
+    /// One that nothing can be pinned to.
+    #[error("{} is mounted read-only: `mount -o remount,rw {}`", path.display(), path.display())]
+    ReadOnly {
+        /// Its mount point.
         path: PathBuf,
     },
     /// Pins of another release.
@@ -139,6 +148,9 @@ impl Pins {
     /// keeps a second agent from working with the same pins.
     pub fn prepare(&self) -> Result<PinsLock, PinsError> {
         self.check_bpffs()?;
+        if statfs(&self.bpffs).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY)) {
+            return Err(PinsError::ReadOnly { path: self.bpffs.clone() });
+        }
         self.check_abi()?;
         for directory in ["programs", "links", "maps", "rings"] {
             let path = self.root().join(directory);

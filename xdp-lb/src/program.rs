@@ -125,7 +125,7 @@ pub enum LoadError {
     #[error("cannot {what}")]
     Map {
         /// What was tried.
-        what: &'static str,
+        what: String,
         /// Why.
         source: Box<MapError>,
     },
@@ -210,7 +210,7 @@ pub(crate) fn load_object(
 }
 
 fn write_settings(ebpf: &mut Ebpf, hash_seed: u64, gates: Gates) -> Result<(), LoadError> {
-    let failed = |source| LoadError::Map { what: "write the settings", source: Box::new(source) };
+    let failed = |source| LoadError::Map { what: "write the settings".to_owned(), source: Box::new(source) };
     let settings = ebpf.map_mut(map::SETTINGS).expect("the object declares the settings");
     let mut settings: Array<_, Settings> = settings.try_into().map_err(failed)?;
     let value = Settings { abi_version: ABI_VERSION, ring_slots: ring::SLOTS as u32, hash_seed, gates };
@@ -224,8 +224,10 @@ fn check_pinned_maps(pins: &Pins, kind: ProgramKind, object: &[u8]) -> Result<()
     for name in kind.maps() {
         let path = pins.map(name);
         let (true, Some(wanted)) = (path.exists(), object.maps.get(*name)) else { continue };
-        let found = MapInfo::from_pin(&path)
-            .map_err(|source| LoadError::Map { what: "inspect a pinned map", source: Box::new(source) })?;
+        let found = MapInfo::from_pin(&path).map_err(|source| LoadError::Map {
+            what: format!("inspect {}", path.display()),
+            source: Box::new(source),
+        })?;
         let map_type = found.map_type().map_or(u32::MAX, |map_type| map_type as u32);
         for (what, found, wanted) in [
             ("type", map_type, wanted.map_type()),

@@ -16,7 +16,7 @@ pub const MAX_FILE_BYTES: usize = 16 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read.
-    #[error("{}: cannot read the config file: {source}", path.display())]
+    #[error("{}: cannot read the config file; name a file that exists and that this user may read", path.display())]
     Read {
         /// The file.
         path: PathBuf,

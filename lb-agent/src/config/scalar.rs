@@ -41,7 +41,9 @@ where
     let (first, last) = (range.start(), range.end());
     let text = bare(node, "a number", report)?;
     let remedy = format!("write a whole number from {first} to {last}");
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+    // In other places a leading zero makes a number octal; better to ask than to guess.
+    let octal = text.len() > 1 && text.starts_with('0');
+    if text.is_empty() || octal || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(report.error(node.at, format!("{} is not {what}", quoted(text)), remedy));
     }
     match text.parse().ok().and_then(|number: u64| T::try_from(number).ok()).filter(|number| range.contains(number)) {
@@ -139,6 +141,20 @@ pub(super) fn path(node: &Node, report: &mut Report) -> Checked<PathBuf> {
         return Err(report.error(node.at, message, "write an absolute path, beginning with /"));
     }
     Ok(PathBuf::from(path))
+}
+
+/// Longest path of a unix socket: `sun_path` of unix(7) without the NUL behind it.
+const SOCKET_PATH_LEN: usize = 107;
+
+/// An absolute path that a unix socket can have.
+pub(super) fn socket_path(node: &Node, report: &mut Report) -> Checked<PathBuf> {
+    let path = path(node, report)?;
+    let len = path.as_os_str().len();
+    if len > SOCKET_PATH_LEN {
+        let message = format!("a path of {len} bytes is too long for a unix socket");
+        return Err(report.error(node.at, message, format!("write one of at most {SOCKET_PATH_LEN} bytes")));
+    }
+    Ok(path)
 }
 
 /// Address and port to listen on.

@@ -30,7 +30,7 @@ pub(super) fn node(node: &yaml::Node, report: &mut Report) -> Checked<Node> {
     let default = Node::default();
     let mut fields = Fields::of(node, "`node`", report)?;
     let bpffs = fields.or("bpffs", default.bpffs, scalar::path);
-    let api_socket = fields.or("api_socket", default.api_socket, scalar::path);
+    let api_socket = fields.or("api_socket", default.api_socket, scalar::socket_path);
     let metrics = fields.or("metrics", default.metrics, scalar::socket_address);
     fields.finish();
     Ok(Node { bpffs: bpffs?, api_socket: api_socket?, metrics: metrics? })

@@ -139,7 +139,7 @@ fn a_missing_file_is_named() {
     let error = load(Path::new("/nonexistent/lb.yaml")).expect_err("there is no such file");
     assert_eq!(
         error.to_string(),
-        "/nonexistent/lb.yaml: cannot read the config file: No such file or directory (os error 2)"
+        "/nonexistent/lb.yaml: cannot read the config file; name a file that exists and that this user may read"
     );
 }
 

@@ -76,6 +76,7 @@ use super::*;
 #[case::truth_by_another_word("decrement_ttl: false", "decrement_ttl: no", &[
     "10:18: `no` is neither true nor false; write true or false",
 ])]
+#[case::octal("8080", "08080", &["29:13: `08080` is not a port; write a whole number from 1 to 65535"])]
 #[case::seed_with_a_sign("0x5ca1ab1e", "0x+1", &[
     "9:14: `0x+1` is not a 64-bit number; write decimal digits, or 0x and up to 16 hexadecimal digits",
 ])]
@@ -84,6 +85,9 @@ use super::*;
 ])]
 #[case::relative_path("/mnt/bpf", "bpf", &[
     "3:10: path `bpf` is relative; write an absolute path, beginning with /",
+])]
+#[case::socket_path_too_long("/run/lb/api.sock", &format!("/{}", "s".repeat(107)), &[
+    "4:15: a path of 108 bytes is too long for a unix socket; write one of at most 107 bytes",
 ])]
 #[case::listen_address_without_port("\"[::1]:9000\"", "127.0.0.1", &[
     "5:12: `127.0.0.1` is not an address with a port; write ADDRESS:PORT, such as 127.0.0.1:9477 or \"[::1]:9477\"",
