@@ -147,6 +147,7 @@ impl Reconciler {
         }
         match wakeup {
             Wakeup::Config => self.take_config(),
+            Wakeup::Tick if self.config_file.is_unread() => self.take_config(),
             Wakeup::Tick => self.repair(),
             Wakeup::Source => {}
         }
@@ -159,6 +160,7 @@ impl Reconciler {
 
     /// Reads the file again and follows it, or keeps what runs and says why.
     fn take_config(&mut self) {
+        self.config_file.mark_read();
         let result = reload(&self.file, &self.config).map_err(anyhow::Error::from).and_then(|new| {
             block_in_place(|| self.data_plane.reconfigure(&self.config, &new))
                 .map_err(|error| place(&self.file, &new, error))?;
