@@ -48,7 +48,7 @@ pub async fn run(file: &Path) -> Result<()> {
     let mut data_plane = DataPlane::start(&config).map_err(|error| place(file, &config, error))?;
     read_program_log(&mut data_plane);
 
-    let (destinations, watched) = watch::channel(destinations(&config));
+    let (destinations, watched) = watch::channel(config.destinations());
     let watching = watch_next_hops(&config, watched).await?;
     let next_hops = follow(watching.as_ref());
     let checker = Checker::spawn();
@@ -83,11 +83,6 @@ pub async fn run(file: &Path) -> Result<()> {
     }
     info!("lb-agent stops; what is installed goes on forwarding");
     ended
-}
-
-fn destinations(config: &Config) -> BTreeSet<IpAddr> {
-    let backends = config.services.values().flat_map(|service| &service.backends);
-    backends.map(|backend| backend.address).collect()
 }
 
 /// Every health check under way holds a descriptor.

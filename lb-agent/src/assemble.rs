@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use xdp_lb::model::{Desired, MemberKey, MemberSpec};
+use xdp_lb::model::{Desired, MemberKey, MemberSpec, Mode, NextHopKey};
 
-use crate::{checks, config::Config, health::Statuses, next_hops::NextHops};
+use crate::{
+    checks,
+    config::{BackendConfig, Config},
+    health::Statuses,
+    next_hops::NextHops,
+};
 
 /// Puts config, health and next hops together.
 pub fn assemble(config: &Config, health: &Statuses, next_hops: &NextHops) -> Desired {
@@ -18,9 +23,9 @@ pub fn assemble(config: &Config, health: &Statuses, next_hops: &NextHops) -> Des
                 let spec = MemberSpec {
                     weight: backend.weight,
                     up: check.is_none_or(|check| checks::is_up(health, &check)),
-                    next_hop: next_hops.routes.get(&backend.address).copied(),
+                    next_hop: next_hop(backend, next_hops),
                 };
-                (MemberKey { tunnel: backend.address }, spec)
+                (backend.member(), spec)
             })
             .collect();
         for key in members.values().filter_map(|member| member.next_hop) {
@@ -34,4 +39,15 @@ pub fn assemble(config: &Config, health: &Statuses, next_hops: &NextHops) -> Des
         desired.services.insert(*service, members);
     }
     desired
+}
+
+/// The way to a backend, if there is one that its encapsulation can take.
+fn next_hop(backend: &BackendConfig, next_hops: &NextHops) -> Option<NextHopKey> {
+    let key = next_hops.routes.get(&backend.address)?;
+    match backend.encapsulation {
+        Mode::Ipip => Some(*key),
+        // A gateway would route the packet by its destination, the VIP: back to this node.
+        Mode::L2 => (key.neighbour == backend.address).then_some(*key),
+        Mode::Local => None,
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lb_api::Health as HealthReport;
 use xdp_lb::{
     Installed,
-    model::{MemberKey, Service},
+    model::{MemberKey, Mode, Service},
 };
 
 use crate::{
@@ -27,7 +27,10 @@ pub fn wanted(config: &Config, installed: &Installed) -> BTreeMap<CheckSpec, Sta
         let members = installed.services.get(service).map(|service| &service.members);
         for backend in &settings.backends {
             let Some(check) = check_of(*service, settings, backend) else { continue };
-            let member = members.and_then(|members| members.get(&MemberKey { tunnel: backend.address }));
+            // A backend that is to be reached in another way is the same backend.
+            let in_mode = |mode| MemberKey { mode, ..backend.member() };
+            let member = members.and_then(|members| members.range(in_mode(Mode::FIRST)..=in_mode(Mode::LAST)).next());
+            let member = member.map(|(_, member)| member);
             let seed = match member {
                 Some(member) if member.up => State::Up,
                 Some(_) => State::Down,

@@ -7,7 +7,7 @@
 //! What needs the machine (does an interface exist, can it do native XDP) is not decided here.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -15,7 +15,7 @@ use std::{
 
 use ipnet::IpNet;
 use lb_api::Role;
-use xdp_lb::model::Service;
+use xdp_lb::model::{MemberKey, Mode, Service};
 
 pub use xdp_lb::attach::ModeChoice;
 
@@ -49,6 +49,14 @@ pub struct Config {
     pub backend: Option<BackendRole>,
     /// How the agent logs.
     pub log: Log,
+}
+
+impl Config {
+    /// Addresses that the node needs a way to: those of backends that are not the node itself.
+    pub fn destinations(&self) -> BTreeSet<IpAddr> {
+        let backends = self.services.values().flat_map(|service| &service.backends);
+        backends.filter(|backend| backend.encapsulation != Mode::Local).map(|backend| backend.address).collect()
+    }
 }
 
 /// Where things are on this machine.
@@ -116,10 +124,20 @@ pub struct ServiceConfig {
 pub struct BackendConfig {
     /// Name.
     pub name: String,
-    /// Destination of the outer header. It may be of another family than the VIP: each packs the other.
+    /// Where its packets are sent: destination of the outer header, or whose MAC they get. It may be of another family
+    /// than the VIP.
     pub address: IpAddr,
+    /// How its packets travel.
+    pub encapsulation: Mode,
     /// Share of new connections relative to the other backends of the pool.
     pub weight: u16,
+}
+
+impl BackendConfig {
+    /// Who it is in the maps.
+    pub const fn member(&self) -> MemberKey {
+        MemberKey { tunnel: self.address, mode: self.encapsulation }
+    }
 }
 
 /// A health check without its target.

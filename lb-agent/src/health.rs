@@ -98,7 +98,8 @@ mod tests {
     ) {
         let address = address.parse().expect("an address literal");
         let service = Service { address, port: 443, protocol: Protocol::Tcp };
-        let backend = BackendConfig { name: "web-1".to_owned(), address, weight: 100 };
+        let backend =
+            BackendConfig { name: "web-1".to_owned(), address, encapsulation: xdp_lb::model::Mode::Ipip, weight: 100 };
         let status = StatusRange { first: 200, last: 399 };
         let template = CheckTemplate {
             kind: TemplateKind::Http { path: "/".to_owned(), host: None, status },

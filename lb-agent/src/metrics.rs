@@ -228,8 +228,8 @@ impl Scrape {
         self.gauge("xdp_lb_backend_up", help, &names, &of(&|member| member.up.into()))?;
         let help = "Slots of the ring that name a backend: its share of new connections.";
         self.gauge("xdp_lb_backend_slots", help, &names, &of(&|member| member.slots.into()))?;
-        let resolved = |member: &lb_api::Member| member.next_hop.as_ref().is_some_and(|hop| hop.mac.is_some()).into();
-        let help = "Whether the MAC of the next hop to a backend is known.";
+        let resolved = |member: &lb_api::Member| member.is_reachable().into();
+        let help = "Whether the MAC of the next hop to a backend is known, or the backend is this node.";
         self.gauge("xdp_lb_backend_next_hop_resolved", help, &names, &of(&resolved))
     }
 }

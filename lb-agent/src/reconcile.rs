@@ -200,8 +200,7 @@ impl Reconciler {
         let timeout = self.wanted.iter().map(|check| check.timeout).max();
         self.patience = Instant::now() + timeout.map_or(Duration::ZERO, |timeout| timeout + FIRST_RESULT_MARGIN);
         self.checker.update(wanted);
-        let backends = self.config.services.values().flat_map(|service| &service.backends);
-        self.destinations.send_replace(backends.map(|backend| backend.address).collect());
+        self.destinations.send_replace(self.config.destinations());
     }
 
     /// Lets go of everything but the wish to be restarted.

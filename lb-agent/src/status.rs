@@ -2,9 +2,8 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Instant};
 
-use lb_api::Mode;
 use tokio::sync::watch;
-use xdp_lb::{attach::Attachment, interface};
+use xdp_lb::{attach::Attachment, interface, model::Mode};
 
 use crate::{config::Config, health::Statuses, next_hops::NextHops};
 
@@ -64,6 +63,7 @@ impl Status {
         // Backends behind one gateway share its trouble: it is one problem.
         problems.extend(self.next_hops.problems.values().cloned().collect::<BTreeSet<_>>());
         problems.extend(self.detours());
+        problems.extend(self.l2_behind_gateways());
         problems
     }
 
@@ -82,12 +82,30 @@ impl Status {
             })
             .collect()
     }
+
+    /// Backends that are to get packets as they are, where a gateway is in between: their packets are dropped.
+    fn l2_behind_gateways(&self) -> BTreeSet<String> {
+        let backends = self.config.services.values().flat_map(|service| &service.backends);
+        backends
+            .filter(|backend| backend.encapsulation == Mode::L2)
+            .filter_map(|backend| {
+                let hop = self.next_hops.routes.get(&backend.address)?;
+                (hop.neighbour != backend.address).then(|| {
+                    format!(
+                        "{} is reached by the gateway {}, which `encapsulation: l2` cannot pass: packets for it are \
+                         dropped as next_hop_unresolved; put it on a segment with this node, or use ipip",
+                        backend.address, hop.neighbour
+                    )
+                })
+            })
+            .collect()
+    }
 }
 
 /// The API's word for a mode.
-pub const fn mode(mode: interface::Mode) -> Mode {
+pub const fn mode(mode: interface::Mode) -> lb_api::Mode {
     match mode {
-        interface::Mode::Native => Mode::Native,
-        interface::Mode::Generic => Mode::Generic,
+        interface::Mode::Native => lb_api::Mode::Native,
+        interface::Mode::Generic => lb_api::Mode::Generic,
     }
 }

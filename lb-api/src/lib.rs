@@ -22,6 +22,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use xdp_lb_abi::Encapsulation;
 
 /// Where the agent listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/lb-agent/api.sock";
@@ -145,7 +146,7 @@ pub struct Member {
     pub name: Option<String>,
     /// Where its packets are sent.
     pub address: IpAddr,
-    /// Encapsulation: `ipip4` or `ipip6`.
+    /// How packets reach it: `ipip4`, `ipip6`, `l2` or `local`.
     pub encapsulation: String,
     /// Configured weight; absent without agent.
     pub weight: Option<u16>,
@@ -159,6 +160,18 @@ pub struct Member {
     pub packets: u64,
     /// Bytes sent to it for this service.
     pub bytes: u64,
+}
+
+impl Member {
+    /// Whether the backend is the node itself, to which there is no way to find.
+    pub fn is_local(&self) -> bool {
+        self.encapsulation == Encapsulation::LocalV4.name()
+    }
+
+    /// Whether packets for it reach the wire, or the node's own stack.
+    pub fn is_reachable(&self) -> bool {
+        self.is_local() || self.next_hop.as_ref().is_some_and(|hop| hop.mac.is_some())
+    }
 }
 
 /// Where packets for a backend leave the node.

@@ -19,7 +19,7 @@ use xdp_lb::{
     tables::TablesError,
     totals::{self, Totals, packets_by_reason},
 };
-use xdp_lb_abi::{ABI_VERSION, Encapsulation, ReasonCounters, program};
+use xdp_lb_abi::{ABI_VERSION, ReasonCounters, program};
 
 use crate::{Backend, BackendService, Counts, Interface, Member, Mode, NextHop, Role, Stats, Status, Vip, VipAddress};
 
@@ -262,14 +262,10 @@ pub fn vips(
 
 fn bare_member(key: &MemberKey, member: &InstalledMember, totals: &Totals) -> Member {
     let counters = totals.member(member.route.counter);
-    let encapsulation = match key.encapsulation() {
-        Encapsulation::Ipip4 => "ipip4",
-        Encapsulation::Ipip6 => "ipip6",
-    };
     Member {
         name: None,
         address: key.tunnel,
-        encapsulation: encapsulation.to_owned(),
+        encapsulation: key.encapsulation().name().to_owned(),
         weight: None,
         up: member.up,
         slots: 0,
@@ -357,6 +353,9 @@ fn service_problem(vip: &Vip) -> Option<String> {
 
 fn way_problem(member: &Member) -> Option<String> {
     let address = member.address;
+    if member.is_local() {
+        return None;
+    }
     match &member.next_hop {
         Some(NextHop { mac: Some(_), .. }) => None,
         Some(NextHop { neighbour, interface, .. }) => Some(format!(

@@ -5,6 +5,7 @@ mod demo;
 mod failover;
 mod interfaces;
 mod lifecycle;
+mod modes;
 mod operators;
 mod refusals;
 mod reload;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use xdp_lb::{
     Installed, Pins, Tables, Writer,
-    model::{MemberKey, Service},
+    model::Service,
     pins::PinsLock,
     plan::plan,
     program::{Program, ProgramKind},
@@ -34,6 +34,8 @@ pub(crate) enum CountedAt {
 pub(crate) enum Expected {
     /// It leaves as this frame, counted for this backend.
     Forwarded { service: Service, backend: IpAddr, frame: Vec<u8> },
+    /// It goes to this node's own stack as it is, counted for this backend.
+    Delivered { service: Service, backend: IpAddr },
     /// It is not changed.
     Unchanged(Reason, CountedAt),
 }
@@ -123,9 +125,12 @@ impl Balancer {
         let bytes = frame.len() as u64;
         let (reason, id, becomes, members) = match expected {
             Expected::Forwarded { service, backend, frame } => {
-                let counter = self.installed.services[service].members[&MemberKey { tunnel: *backend }].route.counter;
-                let members = BTreeMap::from([(counter, (1, bytes))]);
+                let members = BTreeMap::from([(self.counter(*service, *backend), (1, bytes))]);
                 (Reason::Forwarded, self.id(CountedAt::Service(*service)), frame.as_slice(), members)
+            }
+            Expected::Delivered { service, backend } => {
+                let members = BTreeMap::from([(self.counter(*service, *backend), (1, bytes))]);
+                (Reason::LocalBackend, self.id(CountedAt::Service(*service)), frame, members)
             }
             Expected::Unchanged(reason, at) => (*reason, self.id(*at), frame, BTreeMap::new()),
         };
@@ -134,6 +139,12 @@ impl Balancer {
         assert_eq!(change, wanted, "{given}: counters");
         assert_eq!(output.action, action(reason), "{given}: action");
         assert_eq!(hex(&output.frame), hex(becomes), "{given}: bytes");
+    }
+
+    /// The counter of a service's backend.
+    fn counter(&self, service: Service, backend: IpAddr) -> u32 {
+        let mut members = self.installed.services[&service].members.iter();
+        members.find(|(key, _)| key.tunnel == backend).expect("a member").1.route.counter
     }
 
     /// The VIP id that counts.

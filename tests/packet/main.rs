@@ -9,6 +9,7 @@ mod cut_frames;
 mod decapsulation;
 mod decapsulator;
 mod forwarding;
+mod modes;
 mod random;
 mod refusals;
 mod test_run;

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use xdp_lb::model::{Desired, MemberKey, MemberSpec, NextHopKey, NextHopSpec, Protocol, Service};
+use xdp_lb::model::{Desired, MemberKey, MemberSpec, Mode, NextHopKey, NextHopSpec, Protocol, Service};
 use xdp_lb_abi::Gates;
 use xdp_lb_tests::builder::Tunnel;
 
@@ -88,7 +88,7 @@ impl World {
                 self.desired.next_hops.insert(key, way.hop);
             }
             let member = MemberSpec { weight: 100, up: true, next_hop: key };
-            members.insert(MemberKey { tunnel: way.backend }, member);
+            members.insert(MemberKey { tunnel: way.backend, mode: way.mode }, member);
         }
         self.desired.services.insert(Service { address: vip.into(), port, protocol }, members);
         self
@@ -111,6 +111,7 @@ impl World {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Way {
     pub(crate) backend: IpAddr,
+    pub(crate) mode: Mode,
     /// Egress interface; `None` if there is no route.
     pub(crate) interface: Option<u32>,
     pub(crate) hop: NextHopSpec,
@@ -120,7 +121,7 @@ impl Way {
     /// A backend on the link that packets come in by.
     pub(crate) fn plain(backend: IpAddr) -> Self {
         let hop = NextHopSpec { neighbour_mac: Some(NEXT_HOP_MAC), egress_mac: EGRESS_MAC, mtu: MTU };
-        Self { backend, interface: Some(INTERFACE), hop }
+        Self { backend, mode: Mode::Ipip, interface: Some(INTERFACE), hop }
     }
 
     fn key(&self) -> Option<NextHopKey> {

@@ -55,5 +55,5 @@ fn is_whole(bed: &Bed) -> bool {
 
 /// Whether a backend is up, has a share, and the way to it is known.
 pub fn takes_traffic(member: &Member) -> bool {
-    member.up && member.slots > 0 && member.next_hop.as_ref().is_some_and(|hop| hop.mac.is_some())
+    member.up && member.slots > 0 && member.is_reachable()
 }

@@ -18,12 +18,12 @@ pub use counters::{MemberCounters, ReasonCounters};
 pub use decap::{SourceKey, TunnelSource};
 pub use next_hop::NextHop;
 pub use reason::{Reason, ReasonKind};
-pub use ring::{Encapsulation, Member, Slot};
+pub use ring::{Encapsulation, Member, Mode, Slot};
 pub use settings::{Gates, Settings};
 pub use vip::{Vip, VipKey, VipKind};
 
 /// Version of every layout in this crate; part of the pin directory's name (`xdp-lb/v<ABI_VERSION>`).
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Entries of the VIP table: services plus one entry for each VIP address.
 pub const MAX_VIPS: u32 = 4096;

@@ -5,7 +5,7 @@
 pub enum ReasonKind {
     /// Sent on to a backend.
     Forward,
-    /// For this node: handed to its stack after decapsulation.
+    /// For this node: handed to its stack, taken out of its tunnel where it was in one.
     Deliver,
     /// None of our business: handed to the node's stack untouched.
     Pass,
@@ -96,6 +96,8 @@ reasons! {
     CorruptTable = "corrupt_table", Drop;
     /// Taken out of its tunnel and handed to this backend's stack.
     Decapsulated = "decapsulated", Deliver;
+    /// The selected backend is this node itself: handed to its stack.
+    LocalBackend = "local_backend", Deliver;
     /// Not a tunnelled packet for one of this backend's tunnel addresses.
     NotTunnel = "not_tunnel", Pass;
     /// Tunnelled, but not from one of the configured sources.

@@ -64,7 +64,26 @@ impl Slot {
     }
 }
 
-/// How packets reach a member.
+/// How packets reach a member, whatever the family of its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Mode {
+    /// IP in IP.
+    Ipip = 0,
+    /// Nothing but the Ethernet addresses changes: the member is on-link and holds the VIP.
+    L2 = 1,
+    /// The member is this node: packets go to its own stack, which holds the VIP.
+    Local = 2,
+}
+
+impl Mode {
+    /// The least of them.
+    pub const FIRST: Self = Self::Ipip;
+    /// The greatest of them.
+    pub const LAST: Self = Self::Local;
+}
+
+/// How packets reach a member: a [`Mode`] and the family of the member's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Encapsulation {
@@ -72,15 +91,65 @@ pub enum Encapsulation {
     Ipip4 = 1,
     /// IP in IPv6, next header 4 or 41 (RFC 2473).
     Ipip6 = 2,
+    /// To the MAC of an IPv4 address, as it is.
+    L2V4 = 3,
+    /// To the MAC of an IPv6 address, as it is.
+    L2V6 = 4,
+    /// To this node's own stack; the address is IPv4.
+    LocalV4 = 5,
+    /// To this node's own stack; the address is IPv6.
+    LocalV6 = 6,
 }
 
 impl Encapsulation {
-    /// Family of the outer header.
+    /// Every value, in the order of its numbers.
+    pub const ALL: [Self; 6] = [Self::Ipip4, Self::Ipip6, Self::L2V4, Self::L2V6, Self::LocalV4, Self::LocalV6];
+
+    /// The way to a member whose address is of this family.
+    pub const fn new(mode: Mode, family: Family) -> Self {
+        Self::ALL[mode as usize * 2 + matches!(family, Family::V6) as usize]
+    }
+
+    /// The value with this number.
     #[inline(always)]
-    pub const fn outer(self) -> Family {
+    const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Ipip4,
+            2 => Self::Ipip6,
+            3 => Self::L2V4,
+            4 => Self::L2V6,
+            5 => Self::LocalV4,
+            6 => Self::LocalV6,
+            _ => return None,
+        })
+    }
+
+    /// Family of the member's address, which is that of the outer header where there is one.
+    #[inline(always)]
+    pub const fn family(self) -> Family {
         match self {
-            Self::Ipip4 => Family::V4,
-            Self::Ipip6 => Family::V6,
+            Self::Ipip4 | Self::L2V4 | Self::LocalV4 => Family::V4,
+            Self::Ipip6 | Self::L2V6 | Self::LocalV6 => Family::V6,
+        }
+    }
+
+    /// How packets travel.
+    #[inline(always)]
+    pub const fn mode(self) -> Mode {
+        match self {
+            Self::Ipip4 | Self::Ipip6 => Mode::Ipip,
+            Self::L2V4 | Self::L2V6 => Mode::L2,
+            Self::LocalV4 | Self::LocalV6 => Mode::Local,
+        }
+    }
+
+    /// Name in documents and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ipip4 => "ipip4",
+            Self::Ipip6 => "ipip6",
+            Self::L2V4 | Self::L2V6 => "l2",
+            Self::LocalV4 | Self::LocalV6 => "local",
         }
     }
 }
@@ -89,7 +158,7 @@ impl Encapsulation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Member {
-    /// Destination of the outer header.
+    /// Where packets are sent: destination of the outer header, or whose MAC they get.
     pub tunnel: Addr,
     /// Next hop, counter and encapsulation (see [`Route`]).
     pub route: u64,
@@ -132,11 +201,7 @@ impl Route {
     /// Reads the route word.
     #[inline(always)]
     pub const fn decode(word: u64) -> Self {
-        let encapsulation = match (word >> 48) as u8 {
-            1 => Some(Encapsulation::Ipip4),
-            2 => Some(Encapsulation::Ipip6),
-            _ => None,
-        };
+        let encapsulation = Encapsulation::from_number((word >> 48) as u8);
         Self { counter: word as u32, next_hop: (word >> 32) as u16, encapsulation }
     }
 
@@ -166,9 +231,16 @@ mod tests {
         for slot in [Slot::Member(0), Slot::Member(1023), Slot::Move(0), Slot::Move(4095)] {
             assert_eq!(Slot::decode(slot.encode()), slot);
         }
-        for encapsulation in [None, Some(Encapsulation::Ipip4), Some(Encapsulation::Ipip6)] {
+        for encapsulation in Encapsulation::ALL.map(Some).into_iter().chain([None]) {
             let route = Route { counter: 131_071, next_hop: 16_383, encapsulation };
             assert_eq!(Route::decode(route.encode()), route);
+        }
+    }
+
+    #[test]
+    fn mode_and_family_make_the_encapsulation() {
+        for encapsulation in Encapsulation::ALL {
+            assert_eq!(Encapsulation::new(encapsulation.mode(), encapsulation.family()), encapsulation);
         }
     }
 

@@ -1,4 +1,5 @@
-//! The outer header: IP in IP, in all four combinations of families (RFC 2003, RFC 2473, RFC 4213).
+//! What a packet becomes on its way to a backend: an outer header, IP in IP, in all four combinations of families (RFC
+//! 2003, RFC 2473, RFC 4213), or the packet as it is with the backend's MAC.
 //!
 //! Padding behind the inner packet (short Ethernet frames have some) stays where it is; the outer length leaves it out.
 
@@ -20,16 +21,17 @@ use crate::{
 /// TTL or hop limit of outer headers.
 const OUTER_TTL: u8 = 64;
 
-/// Length of the outer header.
+/// Length of the outer header; 0 where there is none.
 #[inline(always)]
 pub const fn outer_len(encapsulation: Encapsulation) -> usize {
     match encapsulation {
         Encapsulation::Ipip4 => IPV4_LEN,
         Encapsulation::Ipip6 => IPV6_LEN,
+        Encapsulation::L2V4 | Encapsulation::L2V6 | Encapsulation::LocalV4 | Encapsulation::LocalV6 => 0,
     }
 }
 
-/// Wraps the packet and addresses the frame to its next hop. Fails before anything was written, or not at all.
+/// Wraps the packet as its backend wants it, and addresses the frame to its next hop. Fails before anything was written, or not at all.
 #[inline(always)]
 pub fn encapsulate(
     vip: u32,
@@ -68,6 +70,9 @@ fn wrap(
             write_ipv6(&mut Window::at(frame, ETHERNET_LEN)?, packet, flow, backend, egress);
             write_ethernet(&mut Window::at(frame, 0)?, egress, ether_type::IPV6_BE);
         }
+        Encapsulation::L2V4 | Encapsulation::L2V6 => write_macs(&mut Window::at(frame, 0)?, egress),
+        // The pipeline delivers these before it comes here.
+        Encapsulation::LocalV4 | Encapsulation::LocalV6 => {}
     }
     if gates.has(Gates::DECREMENT_TTL) {
         decrement_ttl(frame, packet.family, ETHERNET_LEN + outer_len(backend.encapsulation))?;
@@ -77,9 +82,14 @@ fn wrap(
 
 #[inline(always)]
 fn write_ethernet(header: &mut Window<'_, ETHERNET_LEN>, egress: &Egress, ether_type_be: u16) {
+    write_macs(header, egress);
+    header.set::<u16, 12>(ether_type_be);
+}
+
+#[inline(always)]
+fn write_macs(header: &mut Window<'_, ETHERNET_LEN>, egress: &Egress) {
     header.set::<u64, 0>(egress.macs.0);
     header.set::<u32, 8>(egress.macs.1);
-    header.set::<u16, 12>(ether_type_be);
 }
 
 /// DSCP and ECN are the inner packet's (RFC 6040, normal mode). The packet is whole and must stay so, which is why it

@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow::{Break, Continue};
 
-use xdp_lb_abi::{Gates, Reason};
+use xdp_lb_abi::{Gates, Mode, Reason};
 
 use crate::{
     encapsulate::encapsulate,
@@ -12,7 +12,7 @@ use crate::{
     next_hop::resolve,
     packet::Frame,
     parse::{Packet, parse},
-    select::select,
+    select::{Backend, select},
     tables::Tables,
     verdict::{Step, Verdict},
 };
@@ -32,9 +32,10 @@ fn forward(frame: &mut impl Frame, bytes: u64, tables: &impl Tables) -> Step<Ver
     let service = lookup::service(&packet, tables)?;
     let gates = tables.gates();
     check_tcp_flags(&packet, &service, gates)?;
-    check_ttl(&packet, &service, gates)?;
     let flow = FlowHash::of(tables.hash_seed(), packet.source, service.transport.ports);
     let backend = select(service.vip, flow, tables)?;
+    deliver_locally(&packet, &service, &backend, bytes, tables)?;
+    check_ttl(&packet, &service, gates)?;
     let egress = resolve(service.vip, frame, &packet, &backend, tables)?;
     encapsulate(service.vip, frame, &packet, flow, &backend, &egress, gates)?;
     tables.count_member(backend.counter, bytes);
@@ -57,6 +58,25 @@ fn check_tcp_flags(packet: &Packet, service: &Service, gates: Gates) -> Step<()>
         return Break(Verdict::new(service.vip, Reason::BadTcpFlags));
     }
     Continue(())
+}
+
+/// Hands packets for a backend on this node to its stack, as they are. This is where they end, so a TTL of 1 will do.
+#[inline(always)]
+fn deliver_locally(
+    packet: &Packet,
+    service: &Service,
+    backend: &Backend,
+    bytes: u64,
+    tables: &impl Tables,
+) -> Step<()> {
+    if backend.encapsulation.mode() != Mode::Local {
+        return Continue(());
+    }
+    if packet.ttl == 0 {
+        return Break(Verdict::new(service.vip, Reason::TtlExpired));
+    }
+    tables.count_member(backend.counter, bytes);
+    Break(Verdict::new(service.vip, Reason::LocalBackend))
 }
 
 /// Stops packets whose TTL or hop limit ends here: at 0 always, at 1 if this node lowers it.

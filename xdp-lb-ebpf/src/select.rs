@@ -13,7 +13,7 @@ use crate::{
 /// The member that takes a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backend {
-    /// Destination of the outer header.
+    /// Its address: destination of the outer header where there is one.
     pub tunnel: Addr,
     /// How packets reach it.
     pub encapsulation: Encapsulation,

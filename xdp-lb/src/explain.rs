@@ -4,15 +4,16 @@
 use std::net::{IpAddr, SocketAddr};
 
 use aya::{
+    Ebpf,
     maps::{MapError, PerCpuArray},
     programs::{ProgramError, TestRun, TestRunOptions, Xdp},
 };
-use etherparse::{PacketBuilder, PacketBuilderStep, SlicedPacket};
-use xdp_lb_abi::{Reason, ReasonCounters, map, program};
+use etherparse::{PacketBuilder, PacketBuilderStep};
+use xdp_lb_abi::{MemberCounters, Reason, ReasonCounters, map, program};
 
 use crate::{
     installed::Installed,
-    model::{Protocol, Service},
+    model::{MemberKey, Protocol, Service},
     pins::Pins,
     program::{LoadError, ProgramKind, check_capabilities, load_object},
     tables::{Tables, TablesError},
@@ -32,13 +33,19 @@ pub struct Question {
     pub interface: u32,
 }
 
+impl Question {
+    const fn service(&self) -> Service {
+        Service { address: self.to.ip(), port: self.to.port(), protocol: self.protocol }
+    }
+}
+
 /// What the program does with the flow's first packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Under which reason it counts the packet.
     pub reason: Reason,
-    /// Where it sends it.
-    pub backend: Option<IpAddr>,
+    /// Which backend gets it.
+    pub backend: Option<MemberKey>,
     /// Whether the attached program is the one that answered: false if it is of another release or build.
     pub same_program: bool,
 }
@@ -72,7 +79,7 @@ pub enum ExplainError {
         /// Why.
         source: Box<MapError>,
     },
-    /// The program ran and counted nothing, or its output is no packet.
+    /// The program ran and counted nothing.
     #[error("the program's answer makes no sense; please report this with the output of `lbctl version`")]
     NoAnswer,
 }
@@ -88,15 +95,14 @@ pub fn explain(pins: &Pins, question: &Question) -> Result<Answer, ExplainError>
         for name in [map::VIPS, map::RINGS, map::NEXT_HOPS] {
             loader.map_pin_path(name, pins.map(name));
         }
-        // One counter is enough for a single packet, wherever the member's real counter is: the rest is not counted.
-        loader.map_max_entries(map::MEMBER_COUNTERS, 1);
+        loader.map_max_entries(map::MEMBER_COUNTERS, installed.counters().max().unwrap_or(0) + 1);
     })?;
     let run = |source| ExplainError::Run { source: Box::new(source) };
     let xdp: &mut Xdp =
         copy.program_mut(program::XDP_LB).expect("the object holds the program").try_into().map_err(run)?;
     xdp.load().map_err(run)?;
     let same_program = attached_tag(pins) == xdp.info().ok().map(|info| info.tag());
-    let output = test_run(xdp, &packet, question.interface).map_err(run)?;
+    test_run(xdp, &packet, question.interface).map_err(run)?;
 
     let counters = copy.map(map::VIP_COUNTERS).expect("the object declares its counters");
     let counted = |source| ExplainError::Count { source: Box::new(source) };
@@ -108,14 +114,27 @@ pub fn explain(pins: &Pins, question: &Question) -> Result<Answer, ExplainError>
             per_cpu.iter().find_map(|value| packets_by_reason(*value).next()).map(|(reason, _)| reason)
         })
         .ok_or(ExplainError::NoAnswer)?;
-    let backend = if reason == Reason::Forwarded { Some(outer_destination(&output)?) } else { None };
-    Ok(Answer { reason, backend, same_program })
+    Ok(Answer { reason, backend: counted_member(&copy, &installed, question)?, same_program })
+}
+
+/// The member that the copy has counted the packet for.
+fn counted_member(copy: &Ebpf, installed: &Installed, question: &Question) -> Result<Option<MemberKey>, ExplainError> {
+    let counters = copy.map(map::MEMBER_COUNTERS).expect("the object declares its counters");
+    let counted = |source| ExplainError::Count { source: Box::new(source) };
+    let counters: PerCpuArray<_, MemberCounters> = counters.try_into().map_err(counted)?;
+    let Some(service) = installed.services.get(&question.service()) else { return Ok(None) };
+    for (key, member) in &service.members {
+        let per_cpu = counters.get(&member.route.counter, 0).map_err(counted)?;
+        if per_cpu.iter().any(|value| value.packets > 0) {
+            return Ok(Some(*key));
+        }
+    }
+    Ok(None)
 }
 
 /// The VIP ids that the packet may be counted under.
 fn ids_of(installed: &Installed, question: &Question) -> Vec<u32> {
-    let service = Service { address: question.to.ip(), port: question.to.port(), protocol: question.protocol };
-    let service = installed.services.get(&service).map(|service| service.id);
+    let service = installed.services.get(&question.service()).map(|service| service.id);
     let address = installed.addresses.get(&question.to.ip()).map(|address| address.id);
     service.into_iter().chain(address).chain([0]).collect()
 }
@@ -134,7 +153,7 @@ fn context(length: usize, interface: u32) -> [u8; 24] {
     context
 }
 
-fn test_run(xdp: &Xdp, packet: &[u8], interface: u32) -> Result<Vec<u8>, ProgramError> {
+fn test_run(xdp: &Xdp, packet: &[u8], interface: u32) -> Result<(), ProgramError> {
     let mut output = vec![0; packet.len() + 256];
     let context = context(packet.len(), interface);
     let options = TestRunOptions {
@@ -143,9 +162,7 @@ fn test_run(xdp: &Xdp, packet: &[u8], interface: u32) -> Result<Vec<u8>, Program
         ctx_in: Some(&context),
         ..TestRunOptions::default()
     };
-    let length = xdp.test_run(options)?.data_size_out as usize;
-    output.truncate(length);
-    Ok(output)
+    xdp.test_run(options).map(drop)
 }
 
 fn first_packet(question: &Question) -> Result<Vec<u8>, ExplainError> {
@@ -167,18 +184,6 @@ fn transport(ip: PacketBuilderStep<etherparse::IpHeaders>, protocol: Protocol, f
     };
     written.expect("a packet of a few bytes fits a vector");
     packet
-}
-
-fn outer_destination(output: &[u8]) -> Result<IpAddr, ExplainError> {
-    let sliced = SlicedPacket::from_ethernet(output).map_err(|_| ExplainError::NoAnswer)?;
-    let net = sliced.net.ok_or(ExplainError::NoAnswer)?;
-    if let Some(v4) = net.ipv4_ref() {
-        Ok(v4.header().destination_addr().into())
-    } else if let Some(v6) = net.ipv6_ref() {
-        Ok(v6.header().destination_addr().into())
-    } else {
-        Err(ExplainError::NoAnswer)
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use xdp_lb_abi::{Encapsulation, Family};
 
+pub use xdp_lb_abi::Mode;
+
 /// Largest weight of a backend. A slot is the unit of share: beyond this ratio the smallest backends would get none.
 pub const MAX_WEIGHT: u16 = 1000;
 
@@ -88,22 +90,17 @@ impl fmt::Display for Service {
 /// Identity of a backend within a VIP: where its packets are sent, and how. Equal on all nodes; names are for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MemberKey {
-    /// Destination of the outer header.
+    /// Where its packets are sent: destination of the outer header, or whose MAC they get. It comes first, so that
+    /// the order of members, and with it the ring, is the same on nodes that reach a member differently.
     pub tunnel: IpAddr,
+    /// How its packets travel.
+    pub mode: Mode,
 }
 
 impl MemberKey {
-    /// How packets reach the member: the outer family is that of the tunnel address.
-    pub const fn encapsulation(&self) -> Encapsulation {
-        match self.tunnel {
-            IpAddr::V4(_) => Encapsulation::Ipip4,
-            IpAddr::V6(_) => Encapsulation::Ipip6,
-        }
-    }
-
-    /// Family of the outer header.
-    pub const fn family(&self) -> Family {
-        self.encapsulation().outer()
+    /// How packets reach the member.
+    pub fn encapsulation(&self) -> Encapsulation {
+        Encapsulation::new(self.mode, Family::from(&self.tunnel))
     }
 }
 

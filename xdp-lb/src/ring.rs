@@ -89,8 +89,9 @@ const FINGERPRINT: u64 = u64::from_be_bytes(*b"ring/fp1");
 const OFFSET: u64 = u64::from_be_bytes(*b"ring/off");
 const SKIP: u64 = u64::from_be_bytes(*b"ring/skp");
 
+/// The mode is left out: a backend that is remote for one node is local for itself, and both must build the same ring.
 fn hash_member(hasher: &mut SipHasher24, member: MemberKey) {
-    hasher.write_u8(member.encapsulation() as u8);
+    hasher.write_u8(if member.tunnel.is_ipv4() { 1 } else { 2 });
     hasher.write(&xdp_lb_abi::Addr::from(member.tunnel).octets());
 }
 

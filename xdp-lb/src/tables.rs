@@ -126,8 +126,9 @@ impl Tables {
         let members = (1..MEMBERS as u16).filter_map(|index| {
             let member = layout::read_member(index, |word| ring.load(word));
             let route = Route::decode(member.route);
-            let tunnel = member.tunnel.to_ip(route.encapsulation?.outer());
-            Some((MemberKey { tunnel }, InstalledMember { index, route, up: member.is_up() }))
+            let encapsulation = route.encapsulation?;
+            let key = MemberKey { tunnel: member.tunnel.to_ip(encapsulation.family()), mode: encapsulation.mode() };
+            Some((key, InstalledMember { index, route, up: member.is_up() }))
         });
         Ok(InstalledService { id, fingerprint: ring.load(ring::HEADER_FINGERPRINT), members: members.collect() })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use xdp_lb::model::Service;
+use xdp_lb::model::{Mode, Service};
 
 use super::{
     BackendConfig, CheckTemplate, Config, ServiceConfig,
@@ -19,7 +19,8 @@ struct ResolvedPool {
 
 /// The config that `document` describes.
 pub(super) fn config(document: Document) -> Checked<Config> {
-    let pools = elements(document.pools?).map(pool).collect::<Checked<HashMap<_, _>>>()?;
+    let default = document.encapsulation?.map_or(Mode::Ipip, |located| located.value);
+    let pools = elements(document.pools?).map(|read| pool(read, default)).collect::<Checked<HashMap<_, _>>>()?;
     let mut services = BTreeMap::new();
     for vip in elements(document.vips?) {
         add_services(vip?, &pools, &mut services)?;
@@ -39,15 +40,21 @@ fn elements<T>(list: Option<List<T>>) -> impl Iterator<Item = Checked<T>> {
     list.into_iter().flat_map(|list| list.value).map(|element| element.map(|located| located.value))
 }
 
-fn pool(pool: Checked<Pool>) -> Checked<(String, ResolvedPool)> {
+fn pool(pool: Checked<Pool>, default: Mode) -> Checked<(String, ResolvedPool)> {
     let pool = pool?;
-    let backends = elements(Some(pool.backends?)).map(backend).collect::<Checked<_>>()?;
+    let default = pool.encapsulation?.map_or(default, |located| located.value);
+    let backends = elements(Some(pool.backends?)).map(|read| backend(read, default)).collect::<Checked<_>>()?;
     Ok((pool.name?.value, ResolvedPool { check: pool.check?, backends }))
 }
 
-fn backend(backend: Checked<Backend>) -> Checked<BackendConfig> {
+fn backend(backend: Checked<Backend>, default: Mode) -> Checked<BackendConfig> {
     let backend = backend?;
-    Ok(BackendConfig { name: backend.name?.value, address: backend.address?.value, weight: backend.weight? })
+    Ok(BackendConfig {
+        name: backend.name?.value,
+        address: backend.address?.value,
+        encapsulation: backend.encapsulation?.map_or(default, |located| located.value),
+        weight: backend.weight?,
+    })
 }
 
 /// One service for each of the VIP's ports.

@@ -22,7 +22,7 @@ pub(super) fn document(document: &Document, report: &mut Report) {
     let pools: Vec<_> = elements(&document.pools).collect();
     names_differ("VIPs", vips.iter().map(|vip| &vip.value.name), report);
     names_differ("pools", pools.iter().map(|pool| &pool.value.name), report);
-    pools::pools(&pools, &vips, report);
+    pools::pools(document, &pools, &vips, report);
     services::differ(&vips, report);
     pools_exist(document, &vips, report);
     limits::tables(document, &vips, &pools, report);

@@ -4,11 +4,12 @@
 //! form in which they were read, with the places of their fields, until [`super::check`] has compared them.
 
 use lb_api::Role;
+use xdp_lb::model::Mode;
 
 use super::{
     BackendRole, Forwarding, Interface, Log, Node,
     decode::{Elements, Fields, List, list},
-    diagnostic::{Checked, Report, quoted},
+    diagnostic::{Checked, Located, Report},
     scalar, yaml,
 };
 
@@ -28,6 +29,8 @@ pub(super) struct Document {
     pub(super) interfaces: Checked<List<Interface>>,
     pub(super) forwarding: Checked<Forwarding>,
     pub(super) log: Checked<Log>,
+    /// That of backends whose pool states none.
+    pub(super) encapsulation: Checked<Option<Located<Mode>>>,
     /// `None` where the role balances nothing.
     pub(super) vips: Checked<Option<List<Vip>>>,
     /// `None` where there are none.
@@ -46,12 +49,13 @@ pub(super) fn document(root: &yaml::Node, report: &mut Report) -> Checked<Docume
     let node = fields.or("node", Node::default(), node::node);
     let interfaces = fields.required("interfaces", |node, report| list(node, report, node::interface));
     let log = fields.or("log", Log::default(), node::log);
-    fields.or("encapsulation", (), encapsulation).ok();
+    let encapsulation = fields.optional("encapsulation", balancing::encapsulation);
     let mut document = Document {
         role,
         node,
         interfaces,
         log,
+        encapsulation,
         forwarding: Ok(Forwarding::default()),
         vips: Ok(None),
         pools: Ok(None),
@@ -101,13 +105,4 @@ fn role(node: &yaml::Node, report: &mut Report) -> Checked<Role> {
             "run the backend role on other nodes",
         )
     })
-}
-
-fn encapsulation(node: &yaml::Node, report: &mut Report) -> Checked<()> {
-    let word = super::decode::text(node, report)?;
-    if word == "ipip" {
-        return Ok(());
-    }
-    let message = format!("encapsulation {} does not exist in this version", quoted(word));
-    Err(report.error(node.at, message, "write ipip (it carries IPv4 and IPv6 in either), or remove the key"))
 }

@@ -2,7 +2,7 @@
 
 use xdp_lb::{
     installed::{InstalledAddress, InstalledNextHop},
-    model::{NextHopKey, NextHopSpec, Protocol},
+    model::{self, NextHopKey, NextHopSpec, Protocol},
 };
 use xdp_lb_abi::{MemberCounters, Reason, ring::Route};
 
@@ -21,7 +21,7 @@ fn counted(bytes: u64, packets: &[(Reason, u64)]) -> ReasonCounters {
 }
 
 fn member(index: u16, tunnel: &str, next_hop: u16) -> (MemberKey, InstalledMember) {
-    let key = MemberKey { tunnel: ip(tunnel) };
+    let key = MemberKey { tunnel: ip(tunnel), mode: model::Mode::Ipip };
     let route = Route { counter: u32::from(index), next_hop, encapsulation: Some(key.encapsulation()) };
     (key, InstalledMember { index, route, up: true })
 }

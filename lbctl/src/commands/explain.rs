@@ -9,8 +9,9 @@ use xdp_lb::{
     Pins,
     explain::{Question, explain},
     interface::Interface,
+    model::MemberKey,
 };
-use xdp_lb_abi::Reason;
+use xdp_lb_abi::ReasonKind;
 
 use super::Outcome;
 use crate::{
@@ -42,6 +43,7 @@ pub(crate) struct Explanation {
 pub(crate) struct Chosen {
     pub(crate) name: Option<String>,
     pub(crate) address: IpAddr,
+    pub(crate) encapsulation: String,
     pub(crate) next_hop: Option<NextHop>,
 }
 
@@ -61,9 +63,9 @@ pub(crate) async fn run(place: &Place, format: Format, flow: Explain) -> Result<
         ));
     }
     let backend = match answer.backend {
-        Some(address) => {
+        Some(member) => {
             let vips: Vec<Vip> = place.read(PATH_VIPS, |maps| maps.stats.vips).await?;
-            Some(chosen(&vips, &question, address))
+            Some(chosen(&vips, &question, member))
         }
         None => None,
     };
@@ -79,7 +81,11 @@ pub(crate) async fn run(place: &Place, format: Format, flow: Explain) -> Result<
         same_program: answer.same_program,
     };
     output::document(format, &explanation, print::explanation)?;
-    Ok(if answer.reason == Reason::Forwarded { Outcome::Done } else { Outcome::Finding })
+    Ok(if matches!(answer.reason.kind(), ReasonKind::Forward | ReasonKind::Deliver) {
+        Outcome::Done
+    } else {
+        Outcome::Finding
+    })
 }
 
 /// The interface that the packet comes in by: the one named, or the first that the program runs on.
@@ -94,11 +100,12 @@ fn entrance(pins: &Pins, name: Option<&str>) -> Result<Interface> {
     found.with_context(|| format!("there is no interface {name}: name one of `ip -brief link`"))
 }
 
-fn chosen(vips: &[Vip], question: &Question, address: IpAddr) -> Chosen {
+fn chosen(vips: &[Vip], question: &Question, key: MemberKey) -> Chosen {
+    let address = key.tunnel;
     let asked = |vip: &&Vip| {
         SocketAddr::new(vip.address, vip.port) == question.to && vip.protocol == question.protocol.to_string()
     };
     let member = vips.iter().find(asked).and_then(|vip| vip.members.iter().find(|member| member.address == address));
     let (name, next_hop) = member.map(|member| (member.name.clone(), member.next_hop.clone())).unwrap_or_default();
-    Chosen { name, address, next_hop }
+    Chosen { name, address, encapsulation: key.encapsulation().name().to_owned(), next_hop }
 }

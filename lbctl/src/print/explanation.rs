@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use xdp_lb_abi::Encapsulation;
+
 use super::{text, vips::way};
 use crate::commands::explain::Explanation;
 
@@ -14,7 +16,11 @@ pub(crate) fn explanation(out: &mut dyn Write, explanation: &Explanation, wide: 
     let Some(backend) = &explanation.backend else {
         return writeln!(out, "see       lbctl vip show {}", to.ip());
     };
-    writeln!(out, "backend   {}", text::backend(backend.name.as_deref(), backend.address))?;
+    let name = text::backend(backend.name.as_deref(), backend.address);
+    writeln!(out, "backend   {name}, {}", backend.encapsulation)?;
+    if backend.encapsulation == Encapsulation::LocalV4.name() {
+        return Ok(());
+    }
     writeln!(out, "next hop  {}", way(backend.next_hop.as_ref()))?;
     match &backend.next_hop {
         Some(hop) if wide => {
@@ -43,7 +49,12 @@ mod tests {
             verdict: "forward".to_owned(),
             reason: "forwarded".to_owned(),
             description: "Sent to a backend.".to_owned(),
-            backend: Some(Chosen { name: member.name, address: member.address, next_hop: member.next_hop }),
+            backend: Some(Chosen {
+                name: member.name,
+                address: member.address,
+                encapsulation: member.encapsulation,
+                next_hop: member.next_hop,
+            }),
             same_program: true,
         }
     }
@@ -54,11 +65,19 @@ mod tests {
 flow      198.51.100.7:40000 -> 192.0.2.10:80/tcp on eth0
 verdict   forward
 reason    forwarded: Sent to a backend.
-backend   web-1 (10.0.0.11)
+backend   web-1 (10.0.0.11), ipip4
 next hop  10.0.0.1 on eth0
           MAC 02:00:00:00:00:01, source 10.0.0.2, MTU 1500
 ";
         assert_eq!(printed(|out| explanation(out, &forwarded(), true)), expected);
+    }
+
+    #[test]
+    fn a_flow_that_stays_on_this_node_has_no_next_hop() {
+        let mut local = forwarded();
+        local.backend.as_mut().expect("a backend").encapsulation = "local".to_owned();
+        let text = printed(|out| explanation(out, &local, true));
+        assert!(text.ends_with("backend   web-1 (10.0.0.11), local\n"), "{text}");
     }
 
     #[test]

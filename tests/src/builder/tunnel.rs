@@ -44,6 +44,17 @@ impl Tunnel {
     }
 }
 
+impl Tunnel {
+    /// The frame that must leave without a tunnel: the same packet, from the node to the next hop.
+    pub fn pass_on(&self, incoming: &[u8]) -> Vec<u8> {
+        let mut outgoing = [&self.next_hop[..], &self.egress, &incoming[12..]].concat();
+        if self.lowers_ttl {
+            lower_ttl(&mut outgoing[frame::HEADER..]);
+        }
+        outgoing
+    }
+}
+
 /// The frame that a backend must hand to its stack for a tunnelled frame: the outer header, of this many bytes, is gone,
 /// the Ethernet addresses are as they were.
 pub fn unwrap(incoming: &[u8], outer_header: usize) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::Protocol;
+use crate::model::{Mode, Protocol};
 
 fn service(number: u8) -> Service {
     Service { address: [192, 0, 2, number / 2].into(), port: 80 + u16::from(number), protocol: Protocol::Tcp }
@@ -17,7 +17,8 @@ fn member(number: u8) -> MemberKey {
     } else {
         IpAddr::from([10, 0, 0, number])
     };
-    MemberKey { tunnel }
+    let mode = [Mode::Ipip, Mode::L2, Mode::Local][usize::from(number) % 3];
+    MemberKey { tunnel, mode }
 }
 
 fn next_hop(number: u8) -> NextHopKey {
@@ -194,7 +195,8 @@ fn a_gateway_with_a_new_mac_is_one_change() {
 #[test]
 fn a_full_ring_says_so_and_keeps_the_rest() {
     let spec = MemberSpec { weight: 1, up: true, next_hop: None };
-    let members = (0..1030_u32).map(|n| (MemberKey { tunnel: std::net::Ipv4Addr::from(0x0a00_0000 + n).into() }, spec));
+    let members = (0..1030_u32)
+        .map(|n| (MemberKey { tunnel: std::net::Ipv4Addr::from(0x0a00_0000 + n).into(), mode: Mode::Ipip }, spec));
     let desired = Desired { services: [(service(1), members.collect())].into(), ..Desired::default() };
     let plan = plan(&desired, &Installed::default(), 0);
     assert_eq!(plan.no_room.len(), 1030 - (MEMBERS - 1));

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::Mode;
 
 fn member(number: u32) -> MemberKey {
-    MemberKey { tunnel: Ipv4Addr::from(0x0a00_0000 + number).into() }
+    MemberKey { tunnel: Ipv4Addr::from(0x0a00_0000 + number).into(), mode: Mode::Ipip }
 }
 
 fn equal_shares(count: u16) -> Vec<Share> {

@@ -1,17 +1,19 @@
 //! Checks of one pool.
 //!
-//! Families are no matter here: IPIP carries IPv4 and IPv6 in either, so a pool may mix them and serve VIPs of both.
+//! Families are no matter here: every encapsulation carries IPv4 and IPv6 whatever the backend's address, so a pool may mix
+//! them and serve VIPs of both.
 
 use std::{collections::HashMap, net::IpAddr};
 
+use xdp_lb::model::Mode;
 use xdp_lb_abi::ring;
 
-use super::{super::schema::Backend, Located, Pool, Position, Report, Vip, names_differ};
+use super::{super::schema::Backend, Checked, Document, Located, Pool, Position, Report, Vip, names_differ};
 
 /// Members that a ring holds; its member 0 stands for none.
 const MAX_MEMBERS: usize = ring::MEMBERS - 1;
 
-pub(super) fn pools(pools: &[&Located<Pool>], vips: &[&Located<Vip>], report: &mut Report) {
+pub(super) fn pools(document: &Document, pools: &[&Located<Pool>], vips: &[&Located<Vip>], report: &mut Report) {
     let vips: HashMap<IpAddr, &Located<Vip>> =
         vips.iter().filter_map(|vip| Some((vip.value.address.as_ref().ok()?.value, *vip))).collect();
     for pool in pools {
@@ -24,6 +26,25 @@ pub(super) fn pools(pools: &[&Located<Pool>], vips: &[&Located<Vip>], report: &m
         names_differ("backends of this pool", backends.iter().map(|backend| &backend.name), report);
         addresses_differ(&backends, report);
         no_backend_is_a_vip(&backends, &vips, report);
+        one_backend_is_this_node(document, &pool.value, &backends, report);
+    }
+}
+
+/// Several names for this node would each get a share of the connections, and the node all of them.
+fn one_backend_is_this_node(document: &Document, pool: &Pool, backends: &[&Backend], report: &mut Report) {
+    let stated =
+        |mode: &Checked<Option<Located<Mode>>>| mode.as_ref().ok().and_then(|mode| mode.as_ref().map(|m| m.value));
+    let default = stated(&pool.encapsulation).or_else(|| stated(&document.encapsulation));
+    let mut first: Option<Position> = None;
+    for backend in backends {
+        let (Ok(address), Some(Mode::Local)) = (&backend.address, stated(&backend.encapsulation).or(default)) else {
+            continue;
+        };
+        if let Some(first) = first {
+            let message = format!("two backends of this pool are `local`, the first in line {}", first.line);
+            report.error(address.at, message, "keep `local` for the one that is this node");
+        }
+        first.get_or_insert(address.at);
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use xdp_lb::model::{MAX_WEIGHT, Protocol};
+use xdp_lb::model::{MAX_WEIGHT, Mode, Protocol};
 
 use super::{
     super::{
@@ -20,6 +20,8 @@ use super::{
 
 /// Weight of a backend that states none: room to go up and down.
 const DEFAULT_WEIGHT: u16 = 100;
+
+const ENCAPSULATIONS: [(&str, Mode); 3] = [("ipip", Mode::Ipip), ("l2", Mode::L2), ("local", Mode::Local)];
 
 const PROTOCOLS: [(&str, Protocol); 2] = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
 
@@ -38,6 +40,8 @@ pub(in super::super) struct Vip {
 pub(in super::super) struct Pool {
     pub(in super::super) name: Checked<Located<String>>,
     pub(in super::super) check: Checked<Option<CheckTemplate>>,
+    /// That of backends that state none.
+    pub(in super::super) encapsulation: Checked<Option<Located<Mode>>>,
     pub(in super::super) backends: Checked<List<Backend>>,
 }
 
@@ -46,6 +50,7 @@ pub(in super::super) struct Backend {
     pub(in super::super) name: Checked<Located<String>>,
     pub(in super::super) address: Checked<Located<IpAddr>>,
     pub(in super::super) weight: Checked<u16>,
+    pub(in super::super) encapsulation: Checked<Option<Located<Mode>>>,
 }
 
 pub(super) fn vip(node: &Node, report: &mut Report) -> Checked<Vip> {
@@ -67,6 +72,7 @@ pub(super) fn pool(node: &Node, report: &mut Report) -> Checked<Pool> {
     let pool = Pool {
         name: fields.required("name", scalar::name),
         check: optional_check(&mut fields),
+        encapsulation: fields.optional("encapsulation", encapsulation),
         backends: fields.required("backends", |node, report| list(node, report, backend)),
     };
     fields.finish();
@@ -80,9 +86,14 @@ fn backend(node: &Node, report: &mut Report) -> Checked<Backend> {
         name: fields.required("name", scalar::name),
         address: fields.required("address", scalar::host_address),
         weight: fields.or("weight", DEFAULT_WEIGHT, weight),
+        encapsulation: fields.optional("encapsulation", encapsulation),
     };
     fields.finish();
     Ok(backend)
+}
+
+pub(super) fn encapsulation(node: &Node, report: &mut Report) -> Checked<Mode> {
+    scalar::choice(node, "an encapsulation", &ENCAPSULATIONS, report)
 }
 
 fn optional_check(fields: &mut Fields<'_>) -> Checked<Option<CheckTemplate>> {

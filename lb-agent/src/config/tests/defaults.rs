@@ -11,7 +11,8 @@ fn service(address: &str, port: u16, protocol: Protocol) -> Service {
 }
 
 fn backend(name: &str, address: &str, weight: u16) -> BackendConfig {
-    BackendConfig { name: name.to_owned(), address: address.parse().expect("an address literal"), weight }
+    let address = address.parse().expect("an address literal");
+    BackendConfig { name: name.to_owned(), address, encapsulation: Mode::Ipip, weight }
 }
 
 #[test]

@@ -65,9 +65,11 @@ use super::*;
 #[case::misspelt_choice("mode: generic", "mode: Generic", &[
     "7:24: `Generic` is not a mode; did you mean `generic`?",
 ])]
-#[case::other_encapsulation("ipip", "gue", &[
-    "12:16: encapsulation `gue` does not exist in this version; write ipip (it carries IPv4 and IPv6 in either), or \
-     remove the key",
+#[case::unknown_encapsulation("ipip", "gre", &[
+    "12:16: `gre` is not an encapsulation; known here: ipip, l2, local",
+])]
+#[case::two_backends_that_are_this_node("ipip", "local", &[
+    "39:32: two backends of this pool are `local`, the first in line 38; keep `local` for the one that is this node",
 ])]
 #[case::both_roles("role: ingress", "role: both", &[
     "1:7: a node with both roles needs inline decapsulation, which this version does not have; run the backend role on \

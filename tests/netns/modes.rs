@@ -1,0 +1,132 @@
+//! Ways to a backend other than IP in IP, with curl and nginx.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::Result;
+use lb_api::{PATH_STATUS, PATH_VIPS, Status, Vip};
+use xdp_lb_tests::{
+    agent::{
+        Agent,
+        config::{self, HealthCheck},
+        lbctl,
+    },
+    bed::{Bed, Host, VIP_V4, VIP_V6},
+    deployment::takes_traffic,
+    http::nginx,
+    poll,
+};
+
+const WHOLE_LIMIT: Duration = Duration::from_secs(10);
+/// Requests until every backend has answered: the least likely one has a chance of 1/2 in each.
+const MOST_REQUESTS: usize = 60;
+
+/// The load balancer's agent with this config, when every backend takes traffic.
+fn balance<'b>(bed: &'b Bed, config: &str, backends: usize) -> Agent<'b> {
+    let mut agent = Agent::start(&bed.lb, config).expect("the agent");
+    let whole = poll::until("every backend to take traffic", WHOLE_LIMIT, || {
+        let vips: Vec<Vip> = agent.api(PATH_VIPS).ok()?;
+        let whole = |vip: &Vip| vip.members.len() == backends && vip.members.iter().all(takes_traffic);
+        (!vips.is_empty() && vips.iter().all(whole)).then_some(())
+    });
+    whole.unwrap_or_else(|error| panic!("{error:#}; it wrote\n{}", agent.process().log()));
+    agent
+}
+
+/// Both VIPs are asked until all these hosts have answered, and for a megabyte each way.
+fn check_http(bed: &Bed, hosts: &[&Host]) {
+    let all: BTreeSet<_> = hosts.iter().map(|host| host.name().to_owned()).collect();
+    let upload = bed.client.write("upload", &"y".repeat(nginx::MEGABYTE)).expect("a file");
+    let upload = format!("@{}", upload.display());
+    for vip in [VIP_V4.to_string(), format!("[{VIP_V6}]")] {
+        let mut answered = BTreeSet::new();
+        for _ in 0..MOST_REQUESTS {
+            answered.insert(curl(&bed.client, &[&format!("http://{vip}/")]).expect("an answer"));
+            if answered == all {
+                break;
+            }
+        }
+        assert_eq!(answered, all, "GET from {vip}");
+        let answer =
+            curl(&bed.client, &["--data-binary", &upload, &format!("http://{vip}/upload")]).expect("an answer");
+        assert!(answer.ends_with(&format!(" received {} bytes", nginx::MEGABYTE)), "{answer}");
+    }
+}
+
+fn curl(client: &Host, arguments: &[&str]) -> Result<String> {
+    let arguments = [&["--silent", "--show-error", "--fail", "--max-time", "5"], arguments].concat();
+    Ok(client.run("curl", &arguments)?.trim().to_owned())
+}
+
+/// Nothing was dropped; gives the packets under each of these reasons.
+fn packets<const N: usize>(agent: &Agent<'_>, reasons: [&str; N]) -> [u64; N] {
+    let status: Status = agent.api(PATH_STATUS).expect("the status");
+    let expected = ["not_ip", "not_vip", "neighbour_discovery", "local_address"];
+    let others: Vec<_> = status
+        .packets
+        .keys()
+        .filter(|reason| !reasons.contains(&reason.as_str()) && !expected.contains(&reason.as_str()))
+        .collect();
+    assert!(others.is_empty(), "packets were dropped: {:?}", status.packets);
+    reasons.map(|reason| status.packets.get(reason).copied().unwrap_or(0))
+}
+
+#[test]
+fn l2_backends_answer_http_without_a_tunnel() {
+    let bed = Bed::new(2).expect("a bed");
+    let _servers: Vec<_> = bed.backends.iter().map(|host| nginx::start(host).expect("nginx")).collect();
+    let config = format!("encapsulation: l2\n{}", config::ingress(config::mixed_tunnels(&bed), HealthCheck::FAST));
+    let agent = balance(&bed, &config, 2);
+    check_http(&bed, &bed.backends.iter().collect::<Vec<_>>());
+    let [forwarded] = packets(&agent, ["forwarded"]);
+    assert!(forwarded > 1000, "two megabytes are more than {forwarded} packets");
+}
+
+#[test]
+fn an_l2_backend_behind_a_gateway_is_reported_and_its_packets_drop() {
+    let bed = Bed::new(3).expect("a bed");
+    let far = &bed.backends[2];
+    let _server = nginx::start(far).expect("nginx");
+    let ways = [(far.name(), far.v4().into())];
+    let config = format!("encapsulation: l2\n{}", config::ingress(ways, HealthCheck::FAST));
+    let agent = Agent::start(&bed.lb, &config).expect("the agent");
+    poll::until("the problem to be reported", WHOLE_LIMIT, || {
+        let status: Status = agent.api(PATH_STATUS).ok()?;
+        let gateway = format!("{} is reached by the gateway ", far.v4());
+        status.problems.iter().any(|problem| problem.starts_with(&gateway)).then_some(())
+    })
+    .expect("the problem to be reported");
+    curl(&bed.client, &["--max-time", "0.3", &format!("http://{VIP_V4}/")]).expect_err("nobody gets the packets");
+    let status: Status = agent.api(PATH_STATUS).expect("the status");
+    assert!(status.packets.contains_key("next_hop_unresolved"), "{:?}", status.packets);
+}
+
+#[test]
+fn the_ingress_node_is_one_of_its_own_backends() {
+    let bed = Bed::new(1).expect("a bed");
+    let (lb, remote) = (&bed.lb, &bed.backends[0]);
+    for address in [format!("{VIP_V4}/32"), format!("{VIP_V6}/128")] {
+        lb.run("ip", &["addr", "add", &address, "dev", "lo"]).expect("the VIP on lo");
+    }
+    let _servers = [lb, remote].map(|host| nginx::start(host).expect("nginx"));
+    let _backend = Agent::start(remote, &config::backend(&bed, remote)).expect("the backend role");
+    let ways = [(remote.name(), remote.v4().into()), (lb.name(), lb.v4().into())];
+    let here = format!("address: \"{}\"", lb.v4());
+    let config = config::ingress(ways, HealthCheck::FAST).replace(&here, &format!("{here}, encapsulation: local"));
+    let agent = balance(&bed, &config, 2);
+    check_http(&bed, &[lb, remote]);
+    let counted = packets(&agent, ["forwarded", "local_backend"]);
+    assert!(counted.iter().all(|packets| *packets > 5), "{counted:?}");
+    let problems = agent.api::<Status>(PATH_STATUS).expect("the status").problems;
+    assert!(problems.is_empty(), "{problems:?}");
+
+    // The least ports until one flow stays here.
+    let explained = (40_000..40_064).map(|port| {
+        let (from, to) = (format!("198.51.100.2:{port}"), format!("{VIP_V4}:80"));
+        let output = lbctl(lb, &["explain", "--from", &from, "--to", &to, "--protocol", "tcp"]).expect("lbctl");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    });
+    let local = explained.into_iter().find(|text| text.contains("reason    local_backend"));
+    let local = local.expect("a flow that stays here");
+    assert!(local.contains(&format!("({}), local", lb.v4())), "{local}");
+}
