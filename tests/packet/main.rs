@@ -23,6 +23,7 @@ fn every_reason_has_a_case() {
         include_str!("cut_frames.rs"),
         include_str!("decapsulation.rs"),
         include_str!("forwarding.rs"),
+        include_str!("modes.rs"),
         include_str!("random.rs"),
         include_str!("refusals.rs"),
     ]
