@@ -82,3 +82,61 @@ fn a_driver_without_native_xdp_is_refused_or_said_to_be_slow() {
     let metrics = agent.get("/metrics").expect("metrics").body;
     assert!(metrics.contains("mode=\"generic\""), "the slow path can be alerted on:\n{metrics}");
 }
+
+/// Adds a second interface to the load balancer, which carries no traffic.
+fn add_spare(bed: &Bed) {
+    bed.lb.run("ip", &["link", "add", "spare", "type", "veth", "peer", "name", "spare-peer"]).expect("a veth pair");
+    for name in ["spare", "spare-peer"] {
+        bed.lb.run("ip", &["link", "set", name, "up"]).expect("the link up");
+    }
+}
+
+/// Id of the XDP program on an interface of the load balancer.
+fn program_on(bed: &Bed, interface: &str) -> Option<u64> {
+    let links = bed.lb.run("ip", &["-json", "-details", "link", "show", interface]).expect("the link");
+    let links: serde_json::Value = serde_json::from_str(&links).expect("JSON");
+    links[0]["xdp"]["prog"]["id"].as_u64()
+}
+
+#[test]
+fn an_interface_that_is_gone_does_not_keep_the_program_off_the_others() {
+    let bed = Bed::new(2).expect("a bed");
+    add_spare(&bed);
+    let config = config::ingress(config::mixed_tunnels(&bed), HealthCheck::FAST)
+        .replace("name: eth0", "name: eth0\n  - name: spare");
+    let deployment = Deployment::start(&bed, &config).expect("a deployment");
+    bed.lb.run("ip", &["link", "delete", "spare"]).expect("the link is gone");
+    let told = poll::until("the loss is told", LIMIT, || {
+        let status: Status = deployment.ingress.api(PATH_STATUS).ok()?;
+        status.problems.iter().any(|problem| problem.contains("no interface spare")).then_some(())
+    });
+    told.expect("a problem");
+
+    let pin = bed.lb.bpffs().join("xdp-lb/v1/links/eth0");
+    let pin = pin.to_str().expect("a path of ASCII");
+    bed.lb.run("bpftool", &["link", "detach", "pinned", pin]).expect("the program is taken away");
+    poll::until("the program is back", LIMIT, || program_on(&bed, "eth0")).expect("the program");
+    expect_both(&bed);
+    assert_eq!(deployment.ingress.get("/readyz").expect("an answer").status, 503, "the node is not whole");
+}
+
+#[test]
+fn a_start_that_fails_at_one_interface_leaves_the_others_as_they_were() {
+    let bed = Bed::new(0).expect("a bed");
+    add_spare(&bed);
+    let good = config::ingress([("web", [10, 0, 0, 11].into())], HealthCheck::FAST);
+    Agent::start(&bed.lb, &good).expect("an agent").kill().expect("the agent's end");
+    let before = program_on(&bed, "eth0").expect("a program");
+
+    let missing = good.replace("name: eth0", "name: eth0\n  - name: nosuch");
+    let error = Agent::start(&bed.lb, &missing).expect_err("an interface is missing");
+    assert!(format!("{error:#}").contains("there is no interface nosuch"), "{error:#}");
+    assert_eq!(program_on(&bed, "eth0"), Some(before));
+
+    // What shows only when it is tried: loopback has no native XDP.
+    let slow = good.replace("name: eth0", "name: eth0\n  - name: lo");
+    let error = Agent::start(&bed.lb, &slow).expect_err("an interface without native XDP");
+    assert!(format!("{error:#}").contains("cannot run native XDP"), "{error:#}");
+    assert_eq!(program_on(&bed, "eth0"), Some(before), "the predecessor is back");
+    assert_eq!(program_on(&bed, "lo"), None);
+}
