@@ -10,3 +10,4 @@ mod operators;
 mod refusals;
 mod reload;
 mod services;
+mod tools;

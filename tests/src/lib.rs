@@ -9,5 +9,6 @@ pub mod bed;
 pub mod builder;
 pub mod deployment;
 pub mod http;
+pub mod optional;
 pub mod poll;
 pub mod traffic;
