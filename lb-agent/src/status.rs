@@ -2,10 +2,16 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Instant};
 
+use lb_api::report;
 use tokio::sync::watch;
 use xdp_lb::{attach::Attachment, interface, model::Mode};
 
-use crate::{config::Config, health::Statuses, next_hops::NextHops};
+use crate::{
+    checks,
+    config::{BackendConfig, Config, ServiceConfig},
+    health::Statuses,
+    next_hops::NextHops,
+};
 
 /// The agent's state at one moment.
 #[derive(Clone, Debug)]
@@ -64,7 +70,20 @@ impl Status {
         problems.extend(self.next_hops.problems.values().cloned().collect::<BTreeSet<_>>());
         problems.extend(self.detours());
         problems.extend(self.l2_behind_gateways());
+        problems.extend(self.services_without_backend());
         problems
+    }
+
+    fn services_without_backend(&self) -> Vec<String> {
+        let is_usable = |service, settings: &ServiceConfig, backend: &BackendConfig| {
+            let check = checks::check_of(service, settings, backend);
+            backend.weight > 0 && check.is_none_or(|check| checks::is_up(&self.health, &check))
+        };
+        let services = self.config.services.iter().filter(|_| self.ready);
+        services
+            .filter(|(service, settings)| !settings.backends.iter().any(|b| is_usable(**service, settings, b)))
+            .map(|(service, settings)| report::without_backend(&service.to_string(), settings.backends.is_empty()))
+            .collect()
     }
 
     /// Backends that are reached by an interface that the program does not run on: their packets are dropped.

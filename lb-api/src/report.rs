@@ -346,9 +346,13 @@ fn service_problem(vip: &Vip) -> Option<String> {
     if vip.members.iter().any(|member| member.slots > 0) {
         return None;
     }
-    let service = vip.service();
-    let why = if vip.members.is_empty() { "has no backends" } else { "has no backend that takes traffic" };
-    Some(format!("{service} {why}, so its packets are dropped: see `lbctl vip show {service}`"))
+    Some(without_backend(&vip.service(), vip.members.is_empty()))
+}
+
+/// What is wrong with a service that has no usable backend: none at all, or none that is up and has a weight.
+pub fn without_backend(service: &str, has_none: bool) -> String {
+    let why = if has_none { "has no backends" } else { "has no backend that takes traffic" };
+    format!("{service} {why}, so its packets are dropped: see `lbctl vip show {service}`")
 }
 
 fn way_problem(member: &Member) -> Option<String> {
