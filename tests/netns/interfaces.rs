@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs, thread, time::Duration};
 
 use lb_api::{Mode, PATH_STATUS, Status};
+use xdp_lb::Pins;
 use xdp_lb_tests::{
     agent::{
         Agent,
@@ -24,7 +25,7 @@ fn a_foreign_program_on_the_interface_is_left_alone() {
     let error = Agent::start(&bed.lb, &config).expect_err("somebody else's program is there");
     let told = format!("{error:#}");
     assert!(told.contains("already runs the XDP program") && told.contains("agent.yaml:"), "{told}");
-    let links = fs::read_dir(bed.lb.bpffs().join("xdp-lb/v1/links")).expect("the links").count();
+    let links = fs::read_dir(Pins::new(bed.lb.bpffs()).links()).expect("the links").count();
     assert_eq!(links, 0, "nothing is half attached");
 
     drop(foreign);
@@ -112,7 +113,7 @@ fn an_interface_that_is_gone_does_not_keep_the_program_off_the_others() {
     });
     told.expect("a problem");
 
-    let pin = bed.lb.bpffs().join("xdp-lb/v1/links/eth0");
+    let pin = Pins::new(bed.lb.bpffs()).link("eth0");
     let pin = pin.to_str().expect("a path of ASCII");
     bed.lb.run("bpftool", &["link", "detach", "pinned", pin]).expect("the program is taken away");
     poll::until("the program is back", LIMIT, || program_on(&bed, "eth0")).expect("the program");

@@ -5,6 +5,7 @@ use std::{process::Output, time::Duration};
 use lb_api::{Backend, PATH_STATUS, Status, Vip};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use xdp_lb::Pins;
 use xdp_lb_tests::{
     agent::{
         self, Agent,
@@ -76,7 +77,7 @@ fn lbctl_tells_the_same_with_the_agent_and_from_the_maps_and_detaches() {
     let detach = lbctl(host, &["detach", "--yes"]);
     assert!(detach.status.success(), "{detach:?}");
     assert_eq!(interface(host)["xdp"], Value::Null, "the interface is free");
-    assert!(!host.bpffs().join("xdp-lb/v1").exists(), "no pin is left");
+    assert!(!Pins::new(host.bpffs()).root().exists(), "no pin is left");
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn check_kernel_tools(host: &Host) {
     assert_eq!(xdp["mode"], 1, "1 is native (kernel XDP_ATTACHED_DRV): {xdp}");
     let id = &xdp["prog"]["id"];
 
-    let pins = host.bpffs().join("xdp-lb/v1");
+    let pins = Pins::new(host.bpffs()).root();
     let show = |what: &str, pin: &str| -> Value {
         let path = pins.join(pin);
         let path = path.to_str().expect("text");

@@ -40,8 +40,8 @@ fn a_dissector_finds_every_header_and_checksum_right() {
     let arguments = ["-i", bed.lb.name(), "-Q", "in", "-n", "-v", "--immediate-mode", "-l", filter];
     let dump = bed.router.spawn("tcpdump", "tcpdump", &arguments).expect("tcpdump");
     poll::until("tcpdump listens", LIMIT, || dump.log().contains("listening on").then_some(())).expect("tcpdump");
-    let is_seen =
-        |log: &str| ["IPv4 (4)", "IPv6 (41)", "IPIP (4)"].iter().filter(|header| log.contains(*header)).count() >= 2;
+    let (outer_v4, outer_v6) = ("ttl 64, id 0, offset 0, flags [DF], proto IP", "hlim 64, next-header IP");
+    let is_seen = |log: &str| log.contains(outer_v4) && log.contains(outer_v6);
     poll::until("tunnelled packets of both families", LIMIT, || {
         for url in [format!("http://{VIP_V4}/"), format!("http://[{VIP_V6}]/")] {
             bed.client.run("curl", &["--silent", "--fail", &url]).expect("an answer");
@@ -52,5 +52,4 @@ fn a_dissector_finds_every_header_and_checksum_right() {
     let log = dump.log();
     assert!(!log.contains("bad cksum") && !log.contains("incorrect"), "{log}");
     assert!(log.contains("(correct)"), "the inner checksums were looked at:\n{log}");
-    assert!(log.contains("id 0,") && log.contains("flags [DF], proto IPIP (4)"), "the outer packet is atomic:\n{log}");
 }
