@@ -45,7 +45,7 @@ pub fn assemble(config: &Config, health: &Statuses, next_hops: &NextHops) -> Des
 fn next_hop(backend: &BackendConfig, next_hops: &NextHops) -> Option<NextHopKey> {
     let key = next_hops.routes.get(&backend.address)?;
     match backend.encapsulation {
-        Mode::Ipip => Some(*key),
+        Mode::Ipip | Mode::Gue => Some(*key),
         // A gateway would route the packet by its destination, the VIP: back to this node.
         Mode::L2 => (key.neighbour == backend.address).then_some(*key),
         Mode::Local => None,

@@ -18,6 +18,7 @@ use lb_api::Role;
 use xdp_lb::model::{MemberKey, Mode, Service};
 
 pub use xdp_lb::attach::ModeChoice;
+use xdp_lb_abi::DEFAULT_GUE_PORT;
 
 mod assemble;
 mod check;
@@ -100,11 +101,13 @@ pub struct Forwarding {
     pub decrement_ttl: bool,
     /// Drop TCP packets with flags that no sender sets together.
     pub check_tcp_flags: bool,
+    /// UDP port that GUE packets are sent to.
+    pub gue_port: u16,
 }
 
 impl Default for Forwarding {
     fn default() -> Self {
-        Self { hash_seed: 0, decrement_ttl: true, check_tcp_flags: true }
+        Self { hash_seed: 0, decrement_ttl: true, check_tcp_flags: true, gue_port: DEFAULT_GUE_PORT }
     }
 }
 
@@ -204,6 +207,8 @@ pub struct BackendRole {
     pub sources: Vec<IpNet>,
     /// Inner destinations that are accepted.
     pub vips: Vec<IpAddr>,
+    /// UDP port that GUE packets arrive at.
+    pub gue_port: u16,
 }
 
 /// How the agent logs.

@@ -16,7 +16,7 @@ use xdp_lb::{
     program::{LoadError, Program, ProgramKind},
     tables::TablesError,
 };
-use xdp_lb_abi::Gates;
+use xdp_lb_abi::{DEFAULT_GUE_PORT, Gates};
 
 use crate::config::{BackendRole, Config, Forwarding};
 
@@ -205,15 +205,17 @@ impl Maps {
 }
 
 fn program_kind(config: &Config) -> ProgramKind {
-    let Forwarding { hash_seed, decrement_ttl, check_tcp_flags } = config.forwarding;
+    let Forwarding { hash_seed, decrement_ttl, check_tcp_flags, gue_port } = config.forwarding;
     match config.role {
         Role::Ingress => {
             let gates = Gates::default()
                 .with(Gates::DECREMENT_TTL, decrement_ttl)
                 .with(Gates::CHECK_TCP_FLAGS, check_tcp_flags);
-            ProgramKind::Balancer { hash_seed, gates }
+            ProgramKind::Balancer { hash_seed, gates, gue_port }
         }
-        Role::Backend => ProgramKind::Decapsulator,
+        Role::Backend => ProgramKind::Decapsulator {
+            gue_port: config.backend.as_ref().map_or(DEFAULT_GUE_PORT, |backend| backend.gue_port),
+        },
     }
 }
 

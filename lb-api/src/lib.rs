@@ -146,7 +146,7 @@ pub struct Member {
     pub name: Option<String>,
     /// Where its packets are sent.
     pub address: IpAddr,
-    /// How packets reach it: `ipip4`, `ipip6`, `l2` or `local`.
+    /// How packets reach it: `ipip4`, `ipip6`, `gue4`, `gue6`, `l2` or `local`.
     pub encapsulation: String,
     /// Configured weight; absent without agent.
     pub weight: Option<u16>,

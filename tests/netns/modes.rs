@@ -82,6 +82,29 @@ fn l2_backends_answer_http_without_a_tunnel() {
 }
 
 #[test]
+fn gue_backends_answer_http_out_of_a_udp_tunnel() {
+    let bed = Bed::new(4).expect("a bed");
+    let config = config::ingress(config::mixed_tunnels(&bed), HealthCheck::FAST);
+    let config = format!("encapsulation: gue\nforwarding: {{gue_port: 6635}}\n{config}");
+    let _servers: Vec<_> = bed.backends.iter().map(|host| nginx::start(host).expect("nginx")).collect();
+    let backends: Vec<_> = bed
+        .backends
+        .iter()
+        .map(|host| {
+            Agent::start(host, &format!("{}  gue_port: 6635\n", config::backend(&bed, host))).expect("a backend")
+        })
+        .collect();
+    let agent = balance(&bed, &config, 4);
+    check_http(&bed, &bed.backends.iter().collect::<Vec<_>>());
+    let [forwarded] = packets(&agent, ["forwarded"]);
+    let unwrapped: u64 = backends
+        .iter()
+        .map(|backend| backend.api::<Status>(PATH_STATUS).expect("the status").packets["decapsulated"])
+        .sum();
+    assert!(forwarded > 1000 && unwrapped == forwarded, "{forwarded} sent, {unwrapped} taken out");
+}
+
+#[test]
 fn an_l2_backend_behind_a_gateway_is_reported_and_its_packets_drop() {
     let bed = Bed::new(3).expect("a bed");
     let far = &bed.backends[2];

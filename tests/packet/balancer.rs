@@ -15,7 +15,7 @@ use xdp_lb_tests::bed::{BpfFs, Scratch};
 
 use crate::{
     test_run::{self, Action, Output},
-    world::World,
+    world::{GUE_PORT, World},
 };
 
 /// Under which VIP id a packet is counted.
@@ -66,7 +66,7 @@ impl Balancer {
         let bpffs = BpfFs::mount(scratch.path().join("bpf")).expect("a BPF file system");
         let pins = Pins::new(bpffs.path());
         let lock = pins.prepare().expect("the pin directory");
-        let kind = ProgramKind::Balancer { hash_seed: world.hash_seed, gates: world.gates };
+        let kind = ProgramKind::Balancer { hash_seed: world.hash_seed, gates: world.gates, gue_port: GUE_PORT };
         let program = Program::load(&pins, &lock, kind).expect("the program loads");
         let (mut writer, mut installed) = Writer::open(Tables::open(&pins).expect("the maps")).expect("a writer");
         let plan = plan(&world.desired, &installed, world.hash_seed);

@@ -16,7 +16,7 @@ use crate::{
     balancer::Balancer,
     decapsulator::Decapsulator,
     forwarding::{COMBINATIONS, packet_to},
-    world::{CLIENT_PORT, CLIENT_V4, CLIENT_V6, DNS, HTTP, V4_IN_V4, V6_IN_V6, World},
+    world::{CLIENT_PORT, CLIENT_V4, CLIENT_V6, DNS, GUE_PORT, HTTP, V4_IN_V4, V6_IN_V6, World},
 };
 
 const NODE_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 10);
@@ -271,4 +271,58 @@ fn a_tunnelled_frame_cut_at_any_length_is_counted_and_unchanged() {
             decapsulator.check_unchanged(&format!("{name}, cut to {length} bytes"), &whole[..length], reason);
         }
     }
+}
+
+/// A packet as GUE of variant 1 carries it: in a datagram for the port of GUE.
+fn gue_payload(packet: Vec<u8>) -> Udp {
+    Udp { source: 50_000, destination: GUE_PORT, length: None, data: packet }
+}
+
+#[test]
+fn only_gue_from_a_source_for_a_vip_leaves_its_tunnel() {
+    let mut decapsulator = Decapsulator::new();
+    let mut check = |given: &str, packet: Vec<u8>, reason| decapsulator.check_unchanged(given, &frame(&packet), reason);
+    let gue = gue_payload(inner_v4());
+    let stranger = Ipv4::between(Ipv4Addr::new(10, 0, 1, 10), BACKEND_V4);
+    check("a source that is not ours", stranger.carrying(&gue), Reason::SourceRefused);
+    let elsewhere = Ipv4::between(NODE_V4, Ipv4Addr::new(10, 0, 0, 12));
+    check("another address", elsewhere.carrying(&gue), Reason::NotTunnel);
+    let other_port = Udp { destination: GUE_PORT + 1, ..gue_payload(inner_v4()) };
+    check("another port", outer_v4().carrying(&other_port), Reason::NotTunnel);
+    check("a query of the node's own", outer_v4().carrying(&Udp::between(CLIENT_PORT, DNS)), Reason::NotTunnel);
+    let fragment = Ipv4 { flags_and_offset: MORE_FRAGMENTS, ..outer_v4() };
+    check("a fragment, which may be anybody's", fragment.carrying(&gue), Reason::NotTunnel);
+
+    let no_vip = Ipv4::between(CLIENT_V4, Ipv4Addr::new(192, 0, 2, 99)).carrying(&tcp());
+    check("no VIP", outer_v4().carrying(&gue_payload(no_vip)), Reason::InnerNotVip);
+    let noise = Ipv4 { version: 1, ..Ipv4::between(CLIENT_V4, V4_IN_V4) }.carrying(&tcp());
+    check("no IP inside", outer_v6().carrying(&gue_payload(noise)), Reason::InnerMalformed);
+    check(
+        "variant 0",
+        outer_v4().carrying(&gue_payload([&[0, 4, 0, 0][..], &inner_v4()].concat())),
+        Reason::InnerMalformed,
+    );
+    check("nothing inside", outer_v4().carrying(&gue_payload(Vec::new())), Reason::InnerMalformed);
+    let short = Udp { length: Some(20), ..gue_payload(inner_v4()) };
+    check("a datagram shorter than the packet inside", outer_v4().carrying(&short), Reason::InnerMalformed);
+    let least = Udp { length: Some(7), ..gue_payload(inner_v4()) };
+    check("a datagram shorter than its header", outer_v4().carrying(&least), Reason::BadLength);
+    let long = Udp { length: Some(2000), ..gue_payload(inner_v4()) };
+    check("a datagram longer than its packet", outer_v6().carrying(&long), Reason::BadLength);
+}
+
+#[test]
+fn gue_behind_outer_options_and_with_options_of_udp_leaves_its_tunnel() {
+    let mut decapsulator = Decapsulator::new();
+    let outer = Ipv4 { options: vec![1; 40], ..outer_v4() };
+    let tunnelled = frame(&outer.carrying(&gue_payload(inner_v6())));
+    decapsulator.check_delivered("outer options", &tunnelled, &unwrap(&tunnelled, 68));
+    // Behind the datagram there may be options (RFC 9868): they are no part of the packet inside.
+    let inner = inner_v4();
+    let datagram = Udp {
+        length: Some(u16::try_from(inner.len()).expect("a length") + 8),
+        ..gue_payload([inner, vec![0; 12]].concat())
+    };
+    let tunnelled = frame(&outer_v6().carrying(&datagram));
+    decapsulator.check_delivered("UDP options", &tunnelled, &unwrap(&tunnelled, 48));
 }

@@ -15,7 +15,7 @@ use xdp_lb_tests::bed::{BpfFs, Scratch};
 use crate::{
     balancer::{action, hex},
     test_run::{self, Output},
-    world::{BACKEND_V4, BACKEND_V6, V4_IN_V4, V4_IN_V6, V6_IN_V4, V6_IN_V6},
+    world::{BACKEND_V4, BACKEND_V6, GUE_PORT, V4_IN_V4, V4_IN_V6, V6_IN_V4, V6_IN_V6},
 };
 
 /// A loaded decapsulation program of a backend with [`BACKEND_V4`] and [`BACKEND_V6`] and all VIPs of the world, which
@@ -34,7 +34,8 @@ impl Decapsulator {
         let bpffs = BpfFs::mount(scratch.path().join("bpf")).expect("a BPF file system");
         let pins = Pins::new(bpffs.path());
         let lock = pins.prepare().expect("the pin directory");
-        let program = Program::load(&pins, &lock, ProgramKind::Decapsulator).expect("the program loads");
+        let program =
+            Program::load(&pins, &lock, ProgramKind::Decapsulator { gue_port: GUE_PORT }).expect("the program loads");
         let vips: [IpAddr; 4] = [V4_IN_V4.into(), V4_IN_V6.into(), V6_IN_V4.into(), V6_IN_V6.into()];
         let accepted = Accepted {
             tunnels: [BACKEND_V4, BACKEND_V6].into(),

@@ -43,6 +43,8 @@ const NODE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0,
 const NEXT_HOP_MAC: [u8; 6] = [0x02, 0xbe, 0xef, 0, 0, 0x11];
 /// MAC of the interface.
 const EGRESS_MAC: [u8; 6] = [0x02, 0xbe, 0xef, 0, 0, 0x10];
+/// UDP port of GUE; not the default, so that the default does not pass for it.
+pub(crate) const GUE_PORT: u16 = 6635;
 /// MTU on the way to backends.
 pub(crate) const MTU: u16 = 1600;
 
@@ -103,6 +105,7 @@ impl World {
             egress: EGRESS_MAC,
             hash_seed: self.hash_seed,
             lowers_ttl: self.gates.has(Gates::DECREMENT_TTL),
+            gue_port: None,
         }
     }
 }

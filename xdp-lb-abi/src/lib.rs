@@ -25,6 +25,9 @@ pub use vip::{Vip, VipKey, VipKind};
 /// Version of every layout in this crate; part of the pin directory's name (`xdp-lb/v<ABI_VERSION>`).
 pub const ABI_VERSION: u32 = 2;
 
+/// UDP port of GUE unless configured otherwise: the one registered for it.
+pub const DEFAULT_GUE_PORT: u16 = 6080;
+
 /// Entries of the VIP table: services plus one entry for each VIP address.
 pub const MAX_VIPS: u32 = 4096;
 
@@ -72,6 +75,8 @@ pub mod global {
     pub const HASH_SEED: &str = "HASH_SEED";
     /// `u64`: [`crate::Gates`] of the optional features.
     pub const GATES: &str = "GATES";
+    /// `u16`: UDP port of GUE packets, in host order.
+    pub const GUE_PORT: &str = "GUE_PORT";
 }
 
 /// Declares a type to be plain data for aya's typed maps.

@@ -74,13 +74,15 @@ pub enum Mode {
     L2 = 1,
     /// The member is this node: packets go to its own stack, which holds the VIP.
     Local = 2,
+    /// IP in UDP (GUE).
+    Gue = 3,
 }
 
 impl Mode {
     /// The least of them.
     pub const FIRST: Self = Self::Ipip;
     /// The greatest of them.
-    pub const LAST: Self = Self::Local;
+    pub const LAST: Self = Self::Gue;
 }
 
 /// How packets reach a member: a [`Mode`] and the family of the member's address.
@@ -99,11 +101,16 @@ pub enum Encapsulation {
     LocalV4 = 5,
     /// To this node's own stack; the address is IPv6.
     LocalV6 = 6,
+    /// IP in UDP in IPv4: GUE, variant 1 (draft-ietf-intarea-gue).
+    Gue4 = 7,
+    /// IP in UDP in IPv6: GUE, variant 1.
+    Gue6 = 8,
 }
 
 impl Encapsulation {
     /// Every value, in the order of its numbers.
-    pub const ALL: [Self; 6] = [Self::Ipip4, Self::Ipip6, Self::L2V4, Self::L2V6, Self::LocalV4, Self::LocalV6];
+    pub const ALL: [Self; 8] =
+        [Self::Ipip4, Self::Ipip6, Self::L2V4, Self::L2V6, Self::LocalV4, Self::LocalV6, Self::Gue4, Self::Gue6];
 
     /// The way to a member whose address is of this family.
     pub const fn new(mode: Mode, family: Family) -> Self {
@@ -120,6 +127,8 @@ impl Encapsulation {
             4 => Self::L2V6,
             5 => Self::LocalV4,
             6 => Self::LocalV6,
+            7 => Self::Gue4,
+            8 => Self::Gue6,
             _ => return None,
         })
     }
@@ -128,8 +137,8 @@ impl Encapsulation {
     #[inline(always)]
     pub const fn family(self) -> Family {
         match self {
-            Self::Ipip4 | Self::L2V4 | Self::LocalV4 => Family::V4,
-            Self::Ipip6 | Self::L2V6 | Self::LocalV6 => Family::V6,
+            Self::Ipip4 | Self::L2V4 | Self::LocalV4 | Self::Gue4 => Family::V4,
+            Self::Ipip6 | Self::L2V6 | Self::LocalV6 | Self::Gue6 => Family::V6,
         }
     }
 
@@ -140,6 +149,7 @@ impl Encapsulation {
             Self::Ipip4 | Self::Ipip6 => Mode::Ipip,
             Self::L2V4 | Self::L2V6 => Mode::L2,
             Self::LocalV4 | Self::LocalV6 => Mode::Local,
+            Self::Gue4 | Self::Gue6 => Mode::Gue,
         }
     }
 
@@ -150,6 +160,8 @@ impl Encapsulation {
             Self::Ipip6 => "ipip6",
             Self::L2V4 | Self::L2V6 => "l2",
             Self::LocalV4 | Self::LocalV6 => "local",
+            Self::Gue4 => "gue4",
+            Self::Gue6 => "gue6",
         }
     }
 }

@@ -39,4 +39,8 @@ pub struct Settings {
     pub hash_seed: u64,
     /// Optional features.
     pub gates: Gates,
+    /// UDP port that GUE packets are sent to.
+    pub gue_port: u16,
+    /// Zero.
+    pub zero: [u16; 3],
 }

@@ -43,6 +43,13 @@ impl FlowHash {
     pub const fn label(self) -> u32 {
         (self.0 >> 44) as u32
     }
+
+    /// The flow's source port in a UDP tunnel, of the range for ports that nobody owns (RFC 6335, section 6): 14 bits
+    /// that the slot does not depend on, for the same reason.
+    #[inline(always)]
+    pub const fn tunnel_port(self) -> u16 {
+        0xc000 | (self.0 >> 32) as u16
+    }
 }
 
 /// Mixes a word into the hash. For a given word the map from hash to hash is one to one, and the other way round.
@@ -138,6 +145,7 @@ mod tests {
         for client in 0..2_000_000 {
             let hash = FlowHash(hash(7, Ipv4Addr::from_bits(client), 1));
             assert!(hash.label() < 1 << 20);
+            assert!(hash.tunnel_port() >= 49152);
             if hash.slot() == 1234 {
                 labels.insert(hash.label());
             }

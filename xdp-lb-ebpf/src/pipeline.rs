@@ -37,7 +37,7 @@ fn forward(frame: &mut impl Frame, bytes: u64, tables: &impl Tables) -> Step<Ver
     deliver_locally(&packet, &service, &backend, bytes, tables)?;
     check_ttl(&packet, &service, gates)?;
     let egress = resolve(service.vip, frame, &packet, &backend, tables)?;
-    encapsulate(service.vip, frame, &packet, flow, &backend, &egress, gates)?;
+    encapsulate(service.vip, frame, &packet, flow, &backend, &egress, tables)?;
     tables.count_member(backend.counter, bytes);
     Continue(Verdict::new(service.vip, Reason::Forwarded))
 }

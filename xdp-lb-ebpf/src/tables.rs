@@ -31,6 +31,9 @@ pub trait Tables {
 
     /// Optional features.
     fn gates(&self) -> Gates;
+
+    /// UDP port that GUE packets are sent to.
+    fn gue_port(&self) -> u16;
 }
 
 /// The tables of the decapsulation program.
@@ -43,6 +46,9 @@ pub trait Tunnels {
 
     /// Whether this address is accepted inside a tunnel.
     fn is_vip(&self, key: &VipKey) -> bool;
+
+    /// UDP port that GUE packets arrive at.
+    fn gue_port(&self) -> u16;
 
     /// Counts a packet: `bytes` is the length of the frame as it arrived.
     fn count(&self, verdict: Verdict, bytes: u64);

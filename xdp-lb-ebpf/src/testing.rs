@@ -106,6 +106,8 @@ pub(crate) const DNS_4: u32 = 3;
 pub(crate) const ADDRESS_4: u32 = 8;
 pub(crate) const ADDRESS_6: u32 = 9;
 pub(crate) const COUNTER: u32 = 77;
+/// Not the default, so that the default does not pass for it.
+pub(crate) const GUE_PORT: u16 = 6635;
 
 impl Memory {
     /// Services on port 80 of both VIPs and on UDP port 53 of the first, whose only member is `backend`.
@@ -195,6 +197,10 @@ impl Tables for Memory {
     fn gates(&self) -> Gates {
         self.gates
     }
+
+    fn gue_port(&self) -> u16 {
+        GUE_PORT
+    }
 }
 
 impl Tunnels for Memory {
@@ -208,6 +214,10 @@ impl Tunnels for Memory {
 
     fn is_vip(&self, key: &VipKey) -> bool {
         self.vips.contains_key(key)
+    }
+
+    fn gue_port(&self) -> u16 {
+        GUE_PORT
     }
 
     fn count(&self, verdict: Verdict, bytes: u64) {

@@ -242,8 +242,10 @@ impl Program {
     /// A node that changed its role still has the other role's program and maps pinned, which nothing uses any more.
     fn forget_other_program(&self) -> Result<(), PinsError> {
         let other = match self.kind {
-            ProgramKind::Balancer { .. } => ProgramKind::Decapsulator,
-            ProgramKind::Decapsulator => ProgramKind::Balancer { hash_seed: 0, gates: xdp_lb_abi::Gates::default() },
+            ProgramKind::Balancer { .. } => ProgramKind::Decapsulator { gue_port: 0 },
+            ProgramKind::Decapsulator { .. } => {
+                ProgramKind::Balancer { hash_seed: 0, gates: xdp_lb_abi::Gates::default(), gue_port: 0 }
+            }
         };
         if other.name() == xdp_lb_abi::program::XDP_LB {
             for ring in pins::list(&self.pins.rings())? {

@@ -90,7 +90,7 @@ pub fn explain(pins: &Pins, question: &Question) -> Result<Answer, ExplainError>
     check_capabilities()?;
     let tables = Tables::open(pins)?;
     let (settings, installed) = (tables.settings()?, tables.installed()?);
-    let kind = ProgramKind::Balancer { hash_seed: settings.hash_seed, gates: settings.gates };
+    let kind = ProgramKind::balancer(&settings);
     let mut copy = load_object(kind, kind.object()?, |loader| {
         for name in [map::VIPS, map::RINGS, map::NEXT_HOPS] {
             loader.map_pin_path(name, pins.map(name));

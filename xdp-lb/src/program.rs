@@ -21,20 +21,41 @@ pub enum ProgramKind {
         hash_seed: u64,
         /// Optional features.
         gates: Gates,
+        /// UDP port that GUE packets are sent to.
+        gue_port: u16,
     },
     /// The decapsulation program of nodes that are only backends.
-    Decapsulator,
+    Decapsulator {
+        /// UDP port that GUE packets arrive at.
+        gue_port: u16,
+    },
 }
 
 const XDP_LB: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xdp_lb.o"));
 const XDP_DECAP: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xdp_decap.o"));
 
 impl ProgramKind {
+    /// The balancer that was loaded with these settings.
+    pub const fn balancer(settings: &Settings) -> Self {
+        Self::Balancer { hash_seed: settings.hash_seed, gates: settings.gates, gue_port: settings.gue_port }
+    }
+
+    /// What the balancer's settings map says of it.
+    const fn settings(self) -> Option<Settings> {
+        match self {
+            Self::Balancer { hash_seed, gates, gue_port } => {
+                let (abi_version, ring_slots) = (ABI_VERSION, ring::SLOTS as u32);
+                Some(Settings { abi_version, ring_slots, hash_seed, gates, gue_port, zero: [0; 3] })
+            }
+            Self::Decapsulator { .. } => None,
+        }
+    }
+
     /// Name of the program and of its pin.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Balancer { .. } => program::XDP_LB,
-            Self::Decapsulator => program::XDP_DECAP,
+            Self::Decapsulator { .. } => program::XDP_DECAP,
         }
     }
 
@@ -44,14 +65,16 @@ impl ProgramKind {
             Self::Balancer { .. } => {
                 &[map::VIPS, map::RINGS, map::NEXT_HOPS, map::VIP_COUNTERS, map::MEMBER_COUNTERS, map::SETTINGS]
             }
-            Self::Decapsulator => &[map::DECAP_TUNNELS, map::DECAP_VIPS, map::DECAP_SOURCES, map::DECAP_COUNTERS],
+            Self::Decapsulator { .. } => {
+                &[map::DECAP_TUNNELS, map::DECAP_VIPS, map::DECAP_SOURCES, map::DECAP_COUNTERS]
+            }
         }
     }
 
     pub(crate) fn object(self) -> Result<&'static [u8], LoadError> {
         let object = match self {
             Self::Balancer { .. } => XDP_LB,
-            Self::Decapsulator => XDP_DECAP,
+            Self::Decapsulator { .. } => XDP_DECAP,
         };
         if object.is_empty() { Err(LoadError::NoObject { program: self.name() }) } else { Ok(object) }
     }
@@ -162,8 +185,8 @@ impl Program {
     /// Pins the program in place of its predecessor and writes down what it was loaded with: from here on, tools that
     /// read the pins see this one.
     pub(crate) fn publish(&mut self) -> Result<(), LoadError> {
-        if let ProgramKind::Balancer { hash_seed, gates } = self.kind {
-            write_settings(&mut self.ebpf, hash_seed, gates)?;
+        if let Some(settings) = self.kind.settings() {
+            write_settings(&mut self.ebpf, settings)?;
         }
         let pin = self.pins.program(self.kind.name());
         // A pin cannot be overwritten, but renamed over: at no instant is there none.
@@ -192,12 +215,13 @@ pub(crate) fn load_object(
     configure: impl FnOnce(&mut EbpfLoader<'_>),
 ) -> Result<Ebpf, LoadError> {
     let mut loader = EbpfLoader::new();
-    let (seed, word);
-    if let ProgramKind::Balancer { hash_seed, gates } = kind {
-        (seed, word) = (hash_seed, gates.0);
-        loader.override_global(global::HASH_SEED, &seed, true);
-        loader.override_global(global::GATES, &word, true);
+    let settings = kind.settings();
+    if let Some(Settings { hash_seed, gates, .. }) = &settings {
+        loader.override_global(global::HASH_SEED, hash_seed, true);
+        loader.override_global(global::GATES, &gates.0, true);
     }
+    let (ProgramKind::Balancer { gue_port, .. } | ProgramKind::Decapsulator { gue_port }) = &kind;
+    loader.override_global(global::GUE_PORT, gue_port, true);
     configure(&mut loader);
     loader.load(object).map_err(|error| {
         if let EbpfError::MapError(MapError::CreateError { name, io_error }) = &error
@@ -209,11 +233,10 @@ pub(crate) fn load_object(
     })
 }
 
-fn write_settings(ebpf: &mut Ebpf, hash_seed: u64, gates: Gates) -> Result<(), LoadError> {
+fn write_settings(ebpf: &mut Ebpf, value: Settings) -> Result<(), LoadError> {
     let failed = |source| LoadError::Map { what: "write the settings".to_owned(), source: Box::new(source) };
     let settings = ebpf.map_mut(map::SETTINGS).expect("the object declares the settings");
     let mut settings: Array<_, Settings> = settings.try_into().map_err(failed)?;
-    let value = Settings { abi_version: ABI_VERSION, ring_slots: ring::SLOTS as u32, hash_seed, gates };
     settings.set(0, value, 0).map_err(failed)
 }
 

@@ -62,6 +62,7 @@ backend:
   tunnel_addresses: [10.0.0.11, "2001:db8::11"]
   sources: [10.0.0.0/24, "2001:db8::/64"]
   vips: [192.0.2.10, "2001:db8:1::10"]
+  gue_port: 6636
 "#;
 
 /// What is reported of `text`, one line each, as `lb-agent check` prints it after the file's name.

@@ -42,6 +42,12 @@ pub fn label(hash: u64) -> u32 {
     (hash >> 44) as u32
 }
 
+/// The source port of a UDP tunnel: 14 bits above those that the slot comes from, among the ports that nobody owns.
+pub fn tunnel_port(hash: u64) -> u16 {
+    let bits = (hash >> 32) % 16_384;
+    49_152 + u16::try_from(bits).expect("14 bits")
+}
+
 fn little_endian(bytes: &[u8]) -> u128 {
     bytes.iter().rev().fold(0, |number, byte| number * 256 + u128::from(*byte))
 }

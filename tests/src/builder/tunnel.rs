@@ -1,4 +1,4 @@
-//! What the load balancer must make of a packet: IP in IP.
+//! What the load balancer must make of a packet: IP in IP, or in UDP.
 
 use std::net::IpAddr;
 
@@ -22,12 +22,15 @@ pub struct Tunnel {
     pub hash_seed: u64,
     /// Whether the node lowers the packet's own TTL.
     pub lowers_ttl: bool,
+    /// IP in UDP to this port, instead of IP in IP.
+    pub gue_port: Option<u16>,
 }
 
 impl Tunnel {
     /// The frame that must leave for a frame that came in: a sound, untagged frame with TCP or UDP.
     pub fn wrap(&self, incoming: &[u8]) -> Vec<u8> {
-        let inner = Inner::read(&incoming[frame::HEADER..], self.hash_seed);
+        let mut inner = Inner::read(&incoming[frame::HEADER..], self.hash_seed);
+        let udp = self.gue_port.map(|port| inner.in_udp(port)).unwrap_or_default();
         let mut packet = match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => inner.outer_v4(source.octets(), destination.octets()),
             (IpAddr::V6(source), IpAddr::V6(destination)) => inner.outer_v6(source.octets(), destination.octets()),
@@ -35,6 +38,7 @@ impl Tunnel {
                 panic!("a tunnel from {} to {} has two families", self.source, self.destination)
             }
         };
+        packet.extend(udp);
         let mut original = incoming[frame::HEADER..].to_vec();
         if self.lowers_ttl {
             lower_ttl(&mut original);
@@ -97,6 +101,14 @@ impl Inner {
                 flow_hash: flow_hash::of(hash_seed, source.into(), number(ports), number(ports + 2)),
             }
         }
+    }
+
+    /// The UDP header in front of the packet, with no checksum, which becomes what the outer header carries
+    /// (draft-ietf-intarea-gue, variant 1).
+    fn in_udp(&mut self, port: u16) -> Vec<u8> {
+        self.protocol = protocol::UDP;
+        self.length += 8;
+        [flow_hash::tunnel_port(self.flow_hash), port, self.length, 0].into_iter().flat_map(u16::to_be_bytes).collect()
     }
 
     /// RFC 2003, section 3.1; traffic class by RFC 6040, section 4.1; identification by RFC 6864, section 4.1.

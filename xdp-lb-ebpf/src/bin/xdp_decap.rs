@@ -3,11 +3,12 @@
 #![no_main]
 
 use aya_ebpf::{
+    Global,
     btf_maps::{HashMap, LpmTrie, PerCpuArray, lpm_trie::Key},
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
-use xdp_lb_abi::{MAX_VIPS, ReasonCounters, SourceKey, TunnelSource, VipKey};
+use xdp_lb_abi::{DEFAULT_GUE_PORT, MAX_VIPS, ReasonCounters, SourceKey, TunnelSource, VipKey};
 use xdp_lb_ebpf::{
     Tunnels, Verdict, decapsulate,
     program::{self, XdpFrame},
@@ -27,6 +28,9 @@ static DECAP_SOURCES: LpmTrie<[u8; TunnelSource::LEN], u32, ENTRIES> = LpmTrie::
 
 #[btf_map]
 static DECAP_COUNTERS: PerCpuArray<ReasonCounters, 1> = PerCpuArray::new();
+
+#[unsafe(no_mangle)]
+static GUE_PORT: Global<u16> = Global::new(DEFAULT_GUE_PORT);
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]
@@ -51,6 +55,11 @@ impl Tunnels for Maps {
     #[inline(always)]
     fn is_vip(&self, key: &VipKey) -> bool {
         DECAP_VIPS.get_ptr(key).is_some()
+    }
+
+    #[inline(always)]
+    fn gue_port(&self) -> u16 {
+        GUE_PORT.load()
     }
 
     #[inline(always)]

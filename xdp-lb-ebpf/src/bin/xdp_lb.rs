@@ -10,8 +10,8 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use xdp_lb_abi::{
-    Gates, MAX_MEMBER_COUNTERS, MAX_NEXT_HOPS, MAX_VIPS, MemberCounters, NextHop, ReasonCounters, Settings, Vip,
-    VipKey, ring,
+    DEFAULT_GUE_PORT, Gates, MAX_MEMBER_COUNTERS, MAX_NEXT_HOPS, MAX_VIPS, MemberCounters, NextHop, ReasonCounters,
+    Settings, Vip, VipKey, ring,
 };
 use xdp_lb_ebpf::{
     Tables, Verdict, balance,
@@ -45,6 +45,9 @@ static HASH_SEED: Global<u64> = Global::new(0);
 
 #[unsafe(no_mangle)]
 static GATES: Global<u64> = Global::new(0);
+
+#[unsafe(no_mangle)]
+static GUE_PORT: Global<u16> = Global::new(DEFAULT_GUE_PORT);
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]
@@ -98,6 +101,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn gates(&self) -> Gates {
         Gates(GATES.load())
+    }
+
+    #[inline(always)]
+    fn gue_port(&self) -> u16 {
+        GUE_PORT.load()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt::Display, net::IpAddr};
 
 use ipnet::IpNet;
+use xdp_lb_abi::DEFAULT_GUE_PORT;
 
 use super::super::{
     BackendRole,
@@ -18,6 +19,7 @@ pub(super) fn backend_role(node: &Node, report: &mut Report) -> Checked<BackendR
     let tunnel_addresses = fields.required("tunnel_addresses", addresses);
     let sources = fields.required("sources", |node, report| list(node, report, scalar::prefix));
     let vips = fields.required("vips", addresses);
+    let gue_port = fields.or("gue_port", DEFAULT_GUE_PORT, scalar::port);
     fields.finish();
 
     let tunnel_addresses = tunnel_addresses.and_then(|list| distinct(list, report));
@@ -34,6 +36,7 @@ pub(super) fn backend_role(node: &Node, report: &mut Report) -> Checked<BackendR
         tunnel_addresses: values(tunnel_addresses?),
         sources: sources?.into_iter().map(|located| located.value).collect(),
         vips: values(vips?),
+        gue_port: gue_port?,
     })
 }
 

@@ -21,7 +21,8 @@ use super::{
 /// Weight of a backend that states none: room to go up and down.
 const DEFAULT_WEIGHT: u16 = 100;
 
-const ENCAPSULATIONS: [(&str, Mode); 3] = [("ipip", Mode::Ipip), ("l2", Mode::L2), ("local", Mode::Local)];
+const ENCAPSULATIONS: [(&str, Mode); 4] =
+    [("ipip", Mode::Ipip), ("gue", Mode::Gue), ("l2", Mode::L2), ("local", Mode::Local)];
 
 const PROTOCOLS: [(&str, Protocol); 2] = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
 

@@ -52,8 +52,14 @@ pub(super) fn forwarding(node: &yaml::Node, report: &mut Report) -> Checked<Forw
     let hash_seed = fields.or("hash_seed", default.hash_seed, scalar::seed);
     let decrement_ttl = fields.or("decrement_ttl", default.decrement_ttl, scalar::boolean);
     let check_tcp_flags = fields.or("check_tcp_flags", default.check_tcp_flags, scalar::boolean);
+    let gue_port = fields.or("gue_port", default.gue_port, scalar::port);
     fields.finish();
-    Ok(Forwarding { hash_seed: hash_seed?, decrement_ttl: decrement_ttl?, check_tcp_flags: check_tcp_flags? })
+    Ok(Forwarding {
+        hash_seed: hash_seed?,
+        decrement_ttl: decrement_ttl?,
+        check_tcp_flags: check_tcp_flags?,
+        gue_port: gue_port?,
+    })
 }
 
 /// `log`.

@@ -53,7 +53,7 @@ fn every_key_of_the_ingress_role_arrives_in_the_config() {
             metrics: "[::1]:9000".parse().expect("an address literal"),
         },
         interfaces: vec![Interface { name: "eth0".to_owned(), mode: ModeChoice::Generic, line: 7 }],
-        forwarding: Forwarding { hash_seed: 0x5ca1_ab1e, decrement_ttl: false, check_tcp_flags: false },
+        forwarding: Forwarding { hash_seed: 0x5ca1_ab1e, decrement_ttl: false, check_tcp_flags: false, gue_port: 6080 },
         services: BTreeMap::from([
             (service("192.0.2.10", 80, Protocol::Tcp), web.clone()),
             (service("192.0.2.10", 443, Protocol::Tcp), web),
@@ -73,9 +73,26 @@ fn every_key_of_the_backend_role_arrives_in_the_config() {
         tunnel_addresses: addresses(["10.0.0.11", "2001:db8::11"]),
         sources: ["10.0.0.0/24", "2001:db8::/64"].map(|prefix| prefix.parse().expect("a prefix literal")).to_vec(),
         vips: addresses(["192.0.2.10", "2001:db8:1::10"]),
+        gue_port: 6636,
     };
     assert_eq!((config.role, config.backend), (Role::Backend, Some(expected)));
     assert!(config.services.is_empty());
+}
+
+#[test]
+fn a_pool_and_a_backend_may_state_their_own_encapsulation() {
+    let text = INGRESS
+        .replace("encapsulation: ipip", "encapsulation: l2")
+        .replace("check_tcp_flags: false", "check_tcp_flags: false\n  gue_port: 6635")
+        .replace("  - name: web-pool\n", "  - name: web-pool\n    encapsulation: gue\n")
+        .replace("weight: 1000}", "weight: 1000, encapsulation: local}");
+    let config = parse(&text).expect("a good config");
+    let of = |service| config.services[&service].backends.iter().map(|b| b.encapsulation).collect::<Vec<_>>();
+    assert_eq!(of(service("192.0.2.10", 80, Protocol::Tcp)), [Mode::Gue, Mode::Local]);
+    assert_eq!(of(service("2001:db8:1::10", 53, Protocol::Udp)), [Mode::L2]);
+    assert_eq!(config.forwarding.gue_port, 6635);
+    let ways: Vec<String> = config.destinations().iter().map(ToString::to_string).collect();
+    assert_eq!(ways, ["10.0.0.11", "10.0.0.21"], "there is no way to oneself");
 }
 
 #[test]

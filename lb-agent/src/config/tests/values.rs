@@ -66,7 +66,7 @@ use super::*;
     "7:24: `Generic` is not a mode; did you mean `generic`?",
 ])]
 #[case::unknown_encapsulation("ipip", "gre", &[
-    "12:16: `gre` is not an encapsulation; known here: ipip, l2, local",
+    "12:16: `gre` is not an encapsulation; did you mean `gue`?",
 ])]
 #[case::two_backends_that_are_this_node("ipip", "local", &[
     "39:32: two backends of this pool are `local`, the first in line 38; keep `local` for the one that is this node",
