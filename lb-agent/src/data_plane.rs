@@ -122,10 +122,10 @@ impl DataPlane {
     /// Attaches again where an interface was re-created or somebody took the program away. An interface that stays gone
     /// does not keep the program off the others.
     pub fn repair(&mut self, config: &Config) -> Result<(), DataPlaneError> {
-        let mut trouble = None;
+        let (program, mut trouble) = (self.program.id(), None);
         for (interface, choice) in interfaces(config) {
             let position = self.attachments.iter().position(|attachment| attachment.interface == interface);
-            if position.is_some_and(|position| is_intact(&self.attachments[position])) {
+            if position.is_some_and(|position| is_intact(&self.attachments[position], program)) {
                 continue;
             }
             if let Some(position) = position {
@@ -233,10 +233,12 @@ fn accepted(backend: Option<&BackendRole>) -> Accepted {
     }
 }
 
-fn is_intact(attachment: &Attachment) -> bool {
+/// Whether the interface is still the same, and runs this program and no other.
+fn is_intact(attachment: &Attachment, program: Option<u32>) -> bool {
     let found = Interface::by_name(&attachment.interface);
+    let ours = |found: Interface| found.xdp.is_some_and(|xdp| program.is_none_or(|id| id == xdp.program_id));
     // A failed query proves nothing; the next one will.
-    found.map_or(true, |found| found.is_some_and(|found| found.index == attachment.index && found.xdp.is_some()))
+    found.map_or(true, |found| found.is_some_and(|found| found.index == attachment.index && ours(found)))
 }
 
 fn log_attachments(attachments: &[Attachment]) {

@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 use std::{
+    fmt,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -45,14 +47,14 @@ fn run(file: &Path) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start threads: {error}");
+            say(format_args!("error: cannot start threads: {error}"));
             return ExitCode::from(2);
         }
     };
     match runtime.block_on(agent::run(file)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say(format_args!("error: {error:#}"));
             ExitCode::from(error.downcast_ref().map_or(2, config_error_code))
         }
     }
@@ -62,12 +64,12 @@ fn check(file: &Path) -> ExitCode {
     match config::load(file) {
         Ok(config) => {
             let backends: usize = config.services.values().map(|service| service.backends.len()).sum();
-            eprintln!("{}: ok, {} services with {backends} backends", file.display(), config.services.len());
+            say(format_args!("{}: ok, {} services with {backends} backends", file.display(), config.services.len()));
             ExitCode::SUCCESS
         }
         Err(error) => {
             let code = config_error_code(&error);
-            eprintln!("{:#}", anyhow::Error::from(error));
+            say(format_args!("{:#}", anyhow::Error::from(error)));
             ExitCode::from(code)
         }
     }
@@ -78,4 +80,9 @@ const fn config_error_code(error: &config::LoadError) -> u8 {
         config::LoadError::Invalid { .. } => 1,
         config::LoadError::Read { .. } => 2,
     }
+}
+
+/// On standard error; that it cannot be written is no reason for another exit code.
+fn say(words: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{words}");
 }

@@ -25,13 +25,9 @@ fn read(status: &Status) -> Result<Report, ReportError> {
 
 /// `GET /v1/status`.
 pub fn status(status: &Status) -> Result<StatusDocument, ReportError> {
-    let (mut document, link_problems) = match read(status) {
-        Ok(report) => {
-            // Of what the maps show, the agent knows everything but the links better.
-            let link_problems = report::problems(&report.interfaces, &[]);
-            (report.status(VERSION), link_problems)
-        }
-        Err(ReportError::NotInstalled { path }) => (detached(path), Vec::new()),
+    let mut document = match read(status) {
+        Ok(report) => report.status(VERSION),
+        Err(ReportError::NotInstalled { path }) => detached(path),
         Err(error) => return Err(error),
     };
     document.agent = Some(Agent {
@@ -44,12 +40,8 @@ pub fn status(status: &Status) -> Result<StatusDocument, ReportError> {
             error: status.config_error.clone(),
         },
     });
+    // What the maps show, the agent knows better.
     document.problems = status.problems();
-    for problem in link_problems {
-        if !document.problems.contains(&problem) {
-            document.problems.push(problem);
-        }
-    }
     Ok(document)
 }
 

@@ -90,7 +90,9 @@ impl Status {
     fn detours(&self) -> Vec<String> {
         let ours = |index| self.attachments.iter().any(|attachment| attachment.index == index);
         let name = |index| self.next_hops.interfaces.get(&index).map_or("another interface", |i| i.name.as_str());
-        let detours = self.next_hops.routes.iter().filter(|(_, hop)| !ours(hop.interface));
+        // A program that runs nowhere is a problem of its own.
+        let runs = !self.attachments.is_empty();
+        let detours = self.next_hops.routes.iter().filter(|(_, hop)| runs && !ours(hop.interface));
         detours
             .map(|(backend, hop)| {
                 format!(

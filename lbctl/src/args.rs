@@ -30,9 +30,9 @@ pub(crate) struct Global {
     /// Socket of lb-agent's control API.
     #[arg(long, global = true, env = "LB_SOCKET", default_value = lb_api::DEFAULT_SOCKET, value_name = "PATH")]
     pub(crate) socket: PathBuf,
-    /// BPF file system that holds the pins.
-    #[arg(long, global = true, env = "LB_BPFFS", default_value = xdp_lb::pins::DEFAULT_BPFFS, value_name = "DIR")]
-    pub(crate) bpffs: PathBuf,
+    /// BPF file system that holds the pins [default: the agent's, or /sys/fs/bpf when it does not answer].
+    #[arg(long, global = true, env = "LB_BPFFS", value_name = "DIR")]
+    pub(crate) bpffs: Option<PathBuf>,
 }
 
 /// How to print data.
@@ -163,7 +163,7 @@ mod tests {
     fn global_options_may_stand_after_the_command() {
         let cli = parse("lbctl vip list -o json --socket /tmp/s --bpffs /tmp/b").expect("a command line");
         assert_eq!(cli.global.output, Format::Json);
-        assert_eq!((cli.global.socket, cli.global.bpffs), ("/tmp/s".into(), "/tmp/b".into()));
+        assert_eq!((cli.global.socket, cli.global.bpffs), ("/tmp/s".into(), Some("/tmp/b".into())));
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Writer {
         let next_hops = Mapped::writable(tables.next_hops.fd(), MAX_NEXT_HOPS as usize * HOP_WORDS)
             .map_err(TablesError::io("map the next hops"))?;
         let cpus = aya::util::nr_cpus().map_err(|(what, error)| TablesError::io(what)(error))?;
-        let writer = Self {
+        let mut writer = Self {
             next_hops,
             vip_counters: open_pin(&tables.pins, map::VIP_COUNTERS)?,
             member_counters: open_pin(&tables.pins, map::MEMBER_COUNTERS)?,
@@ -67,9 +67,23 @@ impl Writer {
         if !writer.tables.pins.ring(0).exists() {
             writer.create_rings(&[0])?;
         }
+        writer.remove_vips_without_ring()?;
         let installed = writer.tables.installed()?;
         writer.tables.remove_orphans(&installed)?;
         Ok((writer, installed))
+    }
+
+    /// Without its pin a ring can neither be read nor written.
+    fn remove_vips_without_ring(&mut self) -> Result<(), TablesError> {
+        let entries: Vec<_> =
+            self.tables.vips.iter().collect::<Result<_, _>>().map_err(TablesError::map("read the VIP table"))?;
+        for (key, vip) in entries {
+            if vip.kind() == Some(VipKind::Service) && !self.tables.pins.ring(vip.id).exists() {
+                tracing::warn!(id = vip.id, "the pin of a ring is gone: its service is made anew");
+                self.remove_vip(&key, "remove a VIP")?;
+            }
+        }
+        Ok(())
     }
 
     /// The maps, for reading.

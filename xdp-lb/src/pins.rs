@@ -192,25 +192,34 @@ impl Pins {
     /// Takes every pin away, of all ABI versions, links first: forwarding stops, and what nobody else holds is freed.
     /// Gives the interfaces whose links were removed.
     pub fn remove_all(&self) -> Result<Vec<String>, PinsError> {
-        let mut interfaces = Vec::new();
+        let (mut interfaces, mut trouble) = (Vec::new(), None);
         for version in list(&self.all_versions())? {
-            let root = self.all_versions().join(version);
-            for directory in ["links", "programs", "rings", "maps"] {
-                let path = root.join(directory);
-                for name in list(&path)? {
-                    remove(&path.join(&name))?;
-                    if directory == "links" {
-                        interfaces.push(name.replace("%2e", "."));
-                    }
-                }
-                if path.is_dir() {
-                    fs::remove_dir(&path).map_err(|source| PinsError::Io { what: "remove", path, source })?;
-                }
-            }
-            fs::remove_dir(&root).map_err(|source| PinsError::Io { what: "remove", path: root, source })?;
+            // What somebody else put beside our pins must not keep ours from going.
+            let removed = remove_version(&self.all_versions().join(version), &mut interfaces);
+            trouble = trouble.or(removed.err());
         }
-        Ok(interfaces)
+        trouble.map_or(Ok(interfaces), Err)
     }
+}
+
+fn remove_version(root: &Path, interfaces: &mut Vec<String>) -> Result<(), PinsError> {
+    for directory in ["links", "programs", "rings", "maps"] {
+        let path = root.join(directory);
+        for name in list(&path)? {
+            remove(&path.join(&name))?;
+            if directory == "links" {
+                interfaces.push(name.replace("%2e", "."));
+            }
+        }
+        if path.is_dir() {
+            remove_directory(&path)?;
+        }
+    }
+    remove_directory(root)
+}
+
+fn remove_directory(path: &Path) -> Result<(), PinsError> {
+    fs::remove_dir(path).map_err(|source| PinsError::Io { what: "remove", path: path.to_owned(), source })
 }
 
 /// Keeps other agents away from the pins while it lives.

@@ -202,6 +202,11 @@ impl Program {
         program.try_into().expect("the object's program is an XDP program")
     }
 
+    /// The kernel's id of the program, as in `bpftool prog`; `None` if the kernel does not tell.
+    pub fn id(&mut self) -> Option<u32> {
+        self.xdp().info().ok().map(|info| info.id())
+    }
+
     /// The loaded object, for the log reader.
     pub fn object(&mut self) -> &mut Ebpf {
         &mut self.ebpf

@@ -109,6 +109,10 @@ impl Tables {
                 Some(VipKind::Service) => {
                     let Some(protocol) = Protocol::from_number(key.protocol) else { continue };
                     let service = Service { address, port: key.port(), protocol };
+                    // Somebody removed its pin: the service is as good as not installed, and will be made anew.
+                    if !self.pins.ring(vip.id).exists() {
+                        continue;
+                    }
                     installed.services.insert(service, self.read_service(vip.id)?);
                 }
                 Some(kind @ (VipKind::Address | VipKind::LocalAddress)) => {

@@ -21,12 +21,12 @@ struct Detached {
 
 /// Stops forwarding, after asking.
 pub(crate) async fn run(place: &Place, format: Format, options: &Detach) -> Result<Outcome> {
-    let pins = place.pins();
+    let pins = &place.pins().await;
     pins.check_bpffs()?;
     let interfaces = pins.linked_interfaces().context("cannot tell where the program runs; are you root?")?;
     if place.client().is_alive().await {
         say(format_args!(
-            "lb-agent is running at {} and will attach again: stop it too",
+            "lb-agent is running at {}: it will rest until it is restarted, and then attach again",
             place.client().socket().display()
         ));
     }

@@ -49,7 +49,7 @@ pub(crate) struct Chosen {
 
 /// Asks the program, and prints its answer.
 pub(crate) async fn run(place: &Place, format: Format, flow: Explain) -> Result<Outcome> {
-    let pins = place.pins();
+    let pins = &place.pins().await;
     if report::role(pins)? == Role::Backend {
         bail!("this node decapsulates for its VIPs and chooses no backends: explain the flow on an ingress node");
     }

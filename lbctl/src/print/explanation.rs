@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use xdp_lb_abi::Encapsulation;
+use xdp_lb_abi::{Encapsulation, Reason};
 
 use super::{text, vips::way};
 use crate::commands::explain::Explanation;
@@ -14,7 +14,9 @@ pub(crate) fn explanation(out: &mut dyn Write, explanation: &Explanation, wide: 
     writeln!(out, "verdict   {}", explanation.verdict)?;
     writeln!(out, "reason    {}: {}", explanation.reason, explanation.description)?;
     let Some(backend) = &explanation.backend else {
-        return writeln!(out, "see       lbctl vip show {}", to.ip());
+        // Of an address that is no VIP there is nothing to see.
+        let is_vip = explanation.reason != Reason::NotVip.name();
+        return if is_vip { writeln!(out, "see       lbctl vip show {}", to.ip()) } else { Ok(()) };
     };
     let name = text::backend(backend.name.as_deref(), backend.address);
     writeln!(out, "backend   {name}, {}", backend.encapsulation)?;
