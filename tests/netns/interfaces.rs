@@ -122,6 +122,34 @@ fn an_interface_that_is_gone_does_not_keep_the_program_off_the_others() {
 }
 
 #[test]
+fn a_program_that_takes_our_place_is_noticed_and_left_alone() {
+    let bed = Bed::new(2).expect("a bed");
+    let config = config::ingress(config::mixed_tunnels(&bed), HealthCheck::FAST);
+    let deployment = Deployment::start(&bed, &config).expect("a deployment");
+    let pin = Pins::new(bed.lb.bpffs()).link("eth0");
+    let pin = pin.to_str().expect("a path of ASCII");
+    // The agent attaches again within a tick, so the other program has to be quick; the agent tries for ever, it once.
+    let foreign = poll::until("the other program", LIMIT, || {
+        bed.lb.run("bpftool", &["link", "detach", "pinned", pin]).ok()?;
+        bed.lb.attach_pass_program().ok()
+    })
+    .expect("the other program");
+    let told = poll::until("the other program is told", LIMIT, || {
+        let status: Status = deployment.ingress.api(PATH_STATUS).ok()?;
+        status.problems.iter().any(|problem| problem.contains("which is not ours")).then_some(())
+    });
+    told.expect("a problem");
+    assert_eq!(deployment.ingress.get("/readyz").expect("an answer").status, 503);
+
+    drop(foreign);
+    let back = poll::until("the node to be whole", LIMIT, || {
+        deployment.ingress.get("/readyz").is_ok_and(|answer| answer.status == 200).then_some(())
+    });
+    back.expect("the program");
+    expect_both(&bed);
+}
+
+#[test]
 fn a_start_that_fails_at_one_interface_leaves_the_others_as_they_were() {
     let bed = Bed::new(0).expect("a bed");
     add_spare(&bed);
