@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use xdp_lb::model::{Desired, MemberKey, MemberSpec, Mode, NextHopKey};
+use xdp_lb::model::{Desired, HashInput, MemberKey, MemberSpec, Mode, NextHopKey};
 
 use crate::{
     checks,
@@ -35,6 +35,9 @@ pub fn assemble(config: &Config, health: &Statuses, next_hops: &NextHops) -> Des
         }
         if next_hops.local_addresses.contains(&service.address) {
             desired.local_addresses.insert(service.address);
+        }
+        if settings.hash != HashInput::default() {
+            desired.hash_inputs.insert(*service, settings.hash);
         }
         desired.services.insert(*service, members);
     }

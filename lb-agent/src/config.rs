@@ -15,7 +15,7 @@ use std::{
 
 use ipnet::IpNet;
 use lb_api::Role;
-use xdp_lb::model::{MemberKey, Mode, Service};
+use xdp_lb::model::{HashInput, MemberKey, Mode, Service};
 
 pub use xdp_lb::attach::ModeChoice;
 use xdp_lb_abi::DEFAULT_GUE_PORT;
@@ -116,6 +116,8 @@ impl Default for Forwarding {
 pub struct ServiceConfig {
     /// Name of its VIP.
     pub name: String,
+    /// What tells its flows apart.
+    pub hash: HashInput,
     /// Backends; names and addresses differ, at most as many as a ring holds. May be empty.
     pub backends: Vec<BackendConfig>,
     /// How they are checked; `None` counts every backend as up.

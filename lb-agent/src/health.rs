@@ -53,9 +53,10 @@ pub enum CheckKind {
 }
 
 impl CheckSpec {
-    /// The check that `template` means for `backend` as a member of `service`.
+    /// The check that `template` means for `backend` as a member of `service`. A config whose service has a range of
+    /// ports names the port to ask.
     pub fn new(template: &CheckTemplate, service: &Service, backend: &BackendConfig) -> Self {
-        let target = SocketAddr::new(backend.address, template.port.unwrap_or(service.port));
+        let target = SocketAddr::new(backend.address, template.port.unwrap_or(service.ports.first()));
         let kind = match &template.kind {
             TemplateKind::Tcp => CheckKind::Tcp,
             TemplateKind::Http { path, host, status } => CheckKind::Http {
@@ -97,7 +98,7 @@ mod tests {
         #[case] expected_host: &str,
     ) {
         let address = address.parse().expect("an address literal");
-        let service = Service { address, port: 443, protocol: Protocol::Tcp };
+        let service = Service::new(address, 443, Protocol::Tcp);
         let backend =
             BackendConfig { name: "web-1".to_owned(), address, encapsulation: xdp_lb::model::Mode::Ipip, weight: 100 };
         let status = StatusRange { first: 200, last: 399 };

@@ -6,7 +6,10 @@ use lb_api::{
     Agent, Backend, Stats, Status as StatusDocument, Vip,
     report::{self, Report, ReportError},
 };
-use xdp_lb::{Pins, model::Service};
+use xdp_lb::{
+    Pins,
+    model::{Ports, Service},
+};
 use xdp_lb_abi::ABI_VERSION;
 
 use crate::{checks, config::Config, status::Status};
@@ -88,7 +91,8 @@ pub fn backends(status: &Status) -> Result<Vec<Backend>, ReportError> {
 
 fn name(vip: &mut Vip, config: &Config) {
     let Ok(protocol) = vip.protocol.parse() else { return };
-    let service = Service { address: vip.address, port: vip.port, protocol };
+    let Some(ports) = Ports::new(vip.port..=vip.last_port) else { return };
+    let service = Service { address: vip.address, ports, protocol };
     let Some(settings) = config.services.get(&service) else { return };
     vip.name = Some(settings.name.clone());
     for member in &mut vip.members {

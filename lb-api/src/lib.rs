@@ -22,6 +22,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use xdp_lb::model::Ports;
 use xdp_lb_abi::Encapsulation;
 
 /// Where the agent listens unless told otherwise.
@@ -120,10 +121,14 @@ pub struct Vip {
     pub name: Option<String>,
     /// VIP address.
     pub address: IpAddr,
-    /// Port.
+    /// Port, or the lowest of a range.
     pub port: u16,
+    /// The highest port: the same as `port` unless the service has a range of them.
+    pub last_port: u16,
     /// `tcp` or `udp`.
     pub protocol: String,
+    /// What tells its flows apart: `five-tuple`, `source-address`, `ignore-source-port` or `destination-port`.
+    pub hash: String,
     /// Members in the order of their addresses.
     pub members: Vec<Member>,
     /// Bytes of all packets for this service as they arrived.
@@ -133,9 +138,20 @@ pub struct Vip {
 }
 
 impl Vip {
-    /// What identifies the service: `address:port/protocol`, IPv6 addresses in brackets.
+    /// What identifies the service: `address:ports/protocol`, IPv6 addresses in brackets. The ports are one, `first-last`,
+    /// or `any`.
     pub fn service(&self) -> String {
-        format!("{}/{}", SocketAddr::new(self.address, self.port), self.protocol)
+        let ports = Ports::new(self.port..=self.last_port);
+        match (self.address, ports.filter(|ports| ports.single().is_none())) {
+            (address, None) => format!("{}/{}", SocketAddr::new(address, self.port), self.protocol),
+            (IpAddr::V4(v4), Some(ports)) => format!("{v4}:{ports}/{}", self.protocol),
+            (IpAddr::V6(v6), Some(ports)) => format!("[{v6}]:{ports}/{}", self.protocol),
+        }
+    }
+
+    /// Whether packets for this port are the service's, unless another has the port to itself.
+    pub const fn takes(&self, port: u16) -> bool {
+        self.port <= port && port <= self.last_port
     }
 }
 

@@ -250,8 +250,10 @@ pub fn vips(
         Vip {
             name: None,
             address: service.address,
-            port: service.port,
+            port: service.ports.first(),
+            last_port: service.ports.last(),
             protocol: service.protocol.to_string(),
+            hash: state.hash.name().to_owned(),
             members: state.members.iter().map(member).collect(),
             bytes: counters.bytes,
             packets: by_name(&counters),

@@ -7,6 +7,7 @@ mod interfaces;
 mod lifecycle;
 mod modes;
 mod operators;
+mod ranges;
 mod refusals;
 mod reload;
 mod services;

@@ -80,6 +80,11 @@ impl Balancer {
         &self.pins
     }
 
+    /// What is installed.
+    pub(crate) fn installed(&self) -> &Installed {
+        &self.installed
+    }
+
     /// Tunnel addresses of a service's members by their index in its ring.
     pub(crate) fn members(&self, service: Service) -> BTreeMap<u16, IpAddr> {
         self.installed.services[&service].members.iter().map(|(key, member)| (member.index, key.tunnel)).collect()

@@ -1,9 +1,13 @@
 //! Which backend takes a flow, and tables that hold what this version does not know.
 
-use std::{collections::BTreeMap, net::IpAddr, panic, thread};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+    panic, thread,
+};
 
 use aya::maps::{Array, HashMap, Map, MapData};
-use xdp_lb::model::{Protocol, Service};
+use xdp_lb::model::{HashInput, Ports, Protocol, Service};
 use xdp_lb_abi::{Reason, Vip, VipKey, VipKind, map, ring};
 use xdp_lb_tests::builder::{Ipv4, Tcp, flow_hash, frame::frame};
 
@@ -12,7 +16,7 @@ use crate::{
     world::{BACKEND_V4, BACKEND_V6, CLIENT_PORT, CLIENT_V4, HTTP, V4_IN_V4, Way, World},
 };
 
-const SERVICE: Service = Service { address: IpAddr::V4(V4_IN_V4), port: HTTP, protocol: Protocol::Tcp };
+const SERVICE: Service = Service::new(IpAddr::V4(V4_IN_V4), HTTP, Protocol::Tcp);
 
 type Words = [u64; ring::WORDS];
 
@@ -20,8 +24,8 @@ fn open(path: std::path::PathBuf) -> Map {
     Map::from_map_data(MapData::from_pin(path).expect("the pin")).expect("a known type")
 }
 
-fn ring_of(balancer: &Balancer) -> Array<MapData, Words> {
-    open(balancer.pins().ring(balancer.id(CountedAt::Service(SERVICE)))).try_into().expect("an array")
+fn ring_of(balancer: &Balancer, service: Service) -> Array<MapData, Words> {
+    open(balancer.pins().ring(balancer.id(CountedAt::Service(service)))).try_into().expect("an array")
 }
 
 /// The slots of a ring, read from its bytes.
@@ -43,6 +47,11 @@ fn every_flow_goes_to_the_backend_that_its_slot_names() {
 }
 
 #[test]
+fn flows_are_told_apart_by_what_their_service_says() {
+    on_a_large_stack(follow_hash_inputs);
+}
+
+#[test]
 fn a_table_with_unknown_values_is_told_apart() {
     on_a_large_stack(spoil_tables);
 }
@@ -52,7 +61,7 @@ fn follow_flows() {
     let ways = [BACKEND_V4, BACKEND_V6, third].map(Way::plain);
     let world = World::empty().with(V4_IN_V4, HTTP, Protocol::Tcp, &ways);
     let mut balancer = Balancer::new(&world);
-    let slots = slots(&ring_of(&balancer).get(&0, 0).expect("the ring"));
+    let slots = slots(&ring_of(&balancer, SERVICE).get(&0, 0).expect("the ring"));
     let by_index = balancer.members(SERVICE);
     let mut flows: BTreeMap<IpAddr, u32> = BTreeMap::new();
     for port in (1024..=u16::MAX).step_by(127) {
@@ -65,6 +74,37 @@ fn follow_flows() {
         balancer.check(&format!("source port {port}"), &incoming, &expected);
     }
     assert_eq!(flows.len(), 3, "every backend takes flows: {flows:?}");
+}
+
+/// The source address and ports that stand for a flow, whose other parts do not matter.
+fn hashed(input: HashInput, source: [u8; 4], source_port: u16, port: u16) -> (IpAddr, u16, u16) {
+    match input {
+        HashInput::FiveTuple => (source.into(), source_port, port),
+        HashInput::SourceAddress => (source.into(), 0, 0),
+        HashInput::IgnoreSourcePort => (source.into(), 0, port),
+        HashInput::DestinationPort => (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0, port),
+    }
+}
+
+fn follow_hash_inputs() {
+    let backends = [1, 2, 3, 4, 5].map(|last| IpAddr::from([10, 0, 3, last]));
+    let service = Service { ports: Ports::ANY, ..SERVICE };
+    for (name, input) in HashInput::NAMES {
+        let world = World::empty().with_service(service, &backends.map(Way::plain)).hashing(service, input);
+        let mut balancer = Balancer::new(&world);
+        let slots = slots(&ring_of(&balancer, service).get(&0, 0).expect("the ring"));
+        let by_index = balancer.members(service);
+        for client in 1..20_u16 {
+            let (source, source_port, port) = ([198, 51, 100, client as u8], 1000 * client, 7 * client);
+            let incoming = frame(&Ipv4::between(source.into(), V4_IN_V4).carrying(&Tcp::syn(source_port, port)));
+            let (hashed_source, hashed_source_port, hashed_port) = hashed(input, source, source_port, port);
+            let hash = flow_hash::of(world.hash_seed, hashed_source, hashed_source_port, hashed_port);
+            let backend = by_index[&slots[flow_hash::slot(hash)]];
+            let frame = world.tunnel(backend).wrap(&incoming);
+            let expected = Expected::Forwarded { service, backend, frame };
+            balancer.check(&format!("{name}, client {client}"), &incoming, &expected);
+        }
+    }
 }
 
 fn spoil_tables() {
@@ -91,7 +131,7 @@ fn spoil_tables() {
     }
 
     put(service_key, service, 1);
-    let mut ring = ring_of(&balancer);
+    let mut ring = ring_of(&balancer, SERVICE);
     let mut words = ring.get(&0, 0).expect("the ring");
     words[ring::SLOTS_OFFSET / 8..ring::MEMBERS_OFFSET / 8].fill(0x8000_8000_8000_8000);
     ring.set(0, words, 0).expect("a write");

@@ -38,7 +38,7 @@ pub(crate) fn packet_to(vip: IpAddr, payload: &impl Payload) -> Vec<u8> {
 fn forwarded(world: &World, frame: &[u8], service: (IpAddr, u16, Protocol), backend: IpAddr) -> Expected {
     let (address, port, protocol) = service;
     Expected::Forwarded {
-        service: Service { address, port, protocol },
+        service: Service::new(address, port, protocol),
         backend,
         frame: world.tunnel(backend).wrap(frame),
     }
@@ -136,7 +136,7 @@ fn packets_of_every_size_up_to_the_mtu_are_forwarded_and_no_longer_ones() {
             balancer.check(&format!("{name}, {length} bytes of data"), &incoming, &expected);
         }
         let segment = Tcp { data: vec![0x5a; longest + 1], ..Tcp::between(CLIENT_PORT, HTTP) };
-        let service = Service { address: vip, port: HTTP, protocol: Protocol::Tcp };
+        let service = Service::new(vip, HTTP, Protocol::Tcp);
         let expected = Expected::Unchanged(Reason::TooBig, CountedAt::Service(service));
         balancer.check(&format!("{name}, a byte too long"), &frame(&packet_to(vip, &segment)), &expected);
     }

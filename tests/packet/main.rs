@@ -11,6 +11,7 @@ mod decapsulator;
 mod forwarding;
 mod modes;
 mod random;
+mod ranges;
 mod refusals;
 mod test_run;
 mod world;

@@ -33,7 +33,7 @@ fn gue(world: &World, backend: IpAddr) -> Tunnel {
 }
 
 fn service(address: IpAddr, port: u16, protocol: Protocol) -> Service {
-    Service { address, port, protocol }
+    Service::new(address, port, protocol)
 }
 
 fn http(address: IpAddr) -> Service {

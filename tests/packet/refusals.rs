@@ -30,7 +30,7 @@ const VIP_V4: IpAddr = IpAddr::V4(V4_IN_V4);
 const VIP_V6: IpAddr = IpAddr::V6(V6_IN_V6);
 
 fn http(address: impl Into<IpAddr>) -> CountedAt {
-    CountedAt::Service(Service { address: address.into(), port: HTTP, protocol: Protocol::Tcp })
+    CountedAt::Service(Service::new(address.into(), HTTP, Protocol::Tcp))
 }
 
 fn v4() -> Ipv4 {
@@ -351,7 +351,7 @@ fn a_driver_that_leaves_no_room_is_told_apart() {
         let incoming = frame(&packet_to(vip.into(), &tcp()));
         let refused = Unchanged(Reason::NoHeadroom, http(vip));
         balancer.check_with_room(given, &incoming, outer - 4, &refused);
-        let service = Service { address: vip.into(), port: HTTP, protocol: Protocol::Tcp };
+        let service = Service::new(vip.into(), HTTP, Protocol::Tcp);
         let frame = world.tunnel(backend).wrap(&incoming);
         balancer.check_with_room(given, &incoming, outer, &Expected::Forwarded { service, backend, frame });
     }

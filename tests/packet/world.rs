@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use xdp_lb::model::{Desired, MemberKey, MemberSpec, Mode, NextHopKey, NextHopSpec, Protocol, Service};
+use xdp_lb::model::{Desired, HashInput, MemberKey, MemberSpec, Mode, NextHopKey, NextHopSpec, Protocol, Service};
 use xdp_lb_abi::Gates;
 use xdp_lb_tests::builder::Tunnel;
 
@@ -82,7 +82,12 @@ impl World {
     }
 
     /// One more service.
-    pub(crate) fn with(mut self, vip: impl Into<IpAddr>, port: u16, protocol: Protocol, ways: &[Way]) -> Self {
+    pub(crate) fn with(self, vip: impl Into<IpAddr>, port: u16, protocol: Protocol, ways: &[Way]) -> Self {
+        self.with_service(Service::new(vip.into(), port, protocol), ways)
+    }
+
+    /// One more service, which need not be on a single port.
+    pub(crate) fn with_service(mut self, service: Service, ways: &[Way]) -> Self {
         let mut members = BTreeMap::new();
         for way in ways {
             let key = way.key();
@@ -92,7 +97,13 @@ impl World {
             let member = MemberSpec { weight: 100, up: true, next_hop: key };
             members.insert(MemberKey { tunnel: way.backend, mode: way.mode }, member);
         }
-        self.desired.services.insert(Service { address: vip.into(), port, protocol }, members);
+        self.desired.services.insert(service, members);
+        self
+    }
+
+    /// The same, with this service's flows told apart in another way.
+    pub(crate) fn hashing(mut self, service: Service, input: HashInput) -> Self {
+        self.desired.hash_inputs.insert(service, input);
         self
     }
 

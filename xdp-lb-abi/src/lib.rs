@@ -8,6 +8,7 @@ pub mod address;
 pub mod counters;
 pub mod decap;
 pub mod next_hop;
+pub mod port_range;
 pub mod reason;
 pub mod ring;
 pub mod settings;
@@ -17,10 +18,11 @@ pub use address::{Addr, Family};
 pub use counters::{MemberCounters, ReasonCounters};
 pub use decap::{SourceKey, TunnelSource};
 pub use next_hop::NextHop;
+pub use port_range::{PortRange, PortRanges};
 pub use reason::{Reason, ReasonKind};
 pub use ring::{Encapsulation, Member, Mode, Slot};
 pub use settings::{Gates, Settings};
-pub use vip::{Vip, VipKey, VipKind};
+pub use vip::{HashInput, Vip, VipFlags, VipKey, VipKind};
 
 /// Version of every layout in this crate; part of the pin directory's name (`xdp-lb/v<ABI_VERSION>`).
 pub const ABI_VERSION: u32 = 2;
@@ -41,6 +43,8 @@ pub const MAX_NEXT_HOPS: u32 = 16_384;
 pub mod map {
     /// `HashMap<VipKey, Vip>`: which service or VIP address a packet belongs to.
     pub const VIPS: &str = "VIPS";
+    /// `Array<PortRanges>`, indexed by the VIP id of an address's own entry: services that take more than one port there.
+    pub const PORT_RANGES: &str = "PORT_RANGES";
     /// `ArrayOfMaps` of one-element arrays, indexed by VIP id; each inner value is a ring (see [`crate::ring`]).
     pub const RINGS: &str = "RINGS";
     /// Memory-mappable `Array<NextHop>`, indexed by next-hop id.
@@ -93,4 +97,4 @@ macro_rules! plain_data {
         unsafe impl aya::Pod for $type {}
     )+};
 }
-plain_data!(VipKey, Vip, NextHop, ReasonCounters, MemberCounters, Settings);
+plain_data!(VipKey, Vip, PortRanges, NextHop, ReasonCounters, MemberCounters, Settings);

@@ -83,14 +83,87 @@ pub struct Vip {
     pub id: u32,
     /// A [`VipKind`].
     pub kind: u8,
+    /// Bits of [`VipFlags`].
+    pub flags: VipFlags,
+    /// A [`HashInput`] (services only).
+    pub hash: u8,
     /// Zero.
-    pub zero: [u8; 3],
+    pub zero: u8,
+}
+
+/// Properties of an entry of the VIP table, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct VipFlags(pub u8);
+
+impl VipFlags {
+    /// A VIP address that has services on ranges of ports (see [`crate::port_range`]).
+    pub const HAS_RANGES: Self = Self(1 << 0);
+
+    /// Whether all bits of `other` are set.
+    #[inline(always)]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// What tells the flows of a service apart, and so decides which packets go to the same backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum HashInput {
+    /// Source address and both ports: each connection by itself.
+    #[default]
+    FiveTuple = 0,
+    /// The source address: all that a client sends to the service.
+    SourceAddress = 1,
+    /// Source address and destination port: all that a client sends to one port.
+    IgnoreSourcePort = 2,
+    /// The destination port: all that anybody sends to one port.
+    DestinationPort = 3,
+}
+
+impl HashInput {
+    /// Every value, with its name in config, tables and documents.
+    pub const NAMES: [(&str, Self); 4] = [
+        ("five-tuple", Self::FiveTuple),
+        ("source-address", Self::SourceAddress),
+        ("ignore-source-port", Self::IgnoreSourcePort),
+        ("destination-port", Self::DestinationPort),
+    ];
+
+    /// Reads the byte; what this version does not know is the five-tuple.
+    #[inline(always)]
+    pub const fn decode(byte: u8) -> Self {
+        match byte {
+            1 => Self::SourceAddress,
+            2 => Self::IgnoreSourcePort,
+            3 => Self::DestinationPort,
+            _ => Self::FiveTuple,
+        }
+    }
+
+    /// Name in config, tables and documents.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
 }
 
 impl Vip {
     /// An entry of the given kind.
     pub const fn new(id: u32, kind: VipKind) -> Self {
-        Self { id, kind: kind as u8, zero: [0; 3] }
+        Self { id, kind: kind as u8, flags: VipFlags(0), hash: 0, zero: 0 }
+    }
+
+    /// The same entry with this hash input.
+    #[must_use]
+    pub const fn with_hash(self, hash: HashInput) -> Self {
+        Self { hash: hash as u8, ..self }
+    }
+
+    /// The same entry with these flags.
+    #[must_use]
+    pub const fn with_flags(self, flags: VipFlags) -> Self {
+        Self { flags, ..self }
     }
 
     /// The kind, or `None` if the table holds a value of another version.
@@ -107,6 +180,13 @@ impl Vip {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hash_input_survives_its_byte_and_its_name() {
+        for (number, (name, input)) in HashInput::NAMES.into_iter().enumerate() {
+            assert_eq!((input as usize, input.name(), HashInput::decode(input as u8)), (number, name, input));
+        }
+    }
 
     #[test]
     fn both_sides_put_the_same_key_together() {

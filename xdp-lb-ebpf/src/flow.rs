@@ -1,11 +1,14 @@
 //! The flow hash: which slot of a ring, and which flow label, a packet gets.
 
-use xdp_lb_abi::{Addr, ring};
+use xdp_lb_abi::{Addr, HashInput, ring};
 
 /// Odd constants with about half of their bits set: the golden ratio, then those of `MurmurHash3`'s finalizer.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 const MURMUR_1: u64 = 0xff51_afd7_ed55_8ccd;
 const MURMUR_2: u64 = 0xc4ce_b9fe_1a85_ec53;
+
+/// The bytes of the destination port in the first word of a TCP or UDP header.
+const DESTINATION_PORT: u32 = 0x0000_ffff_u32.to_be();
 
 /// Hash of what tells the flows to one service apart.
 ///
@@ -29,6 +32,18 @@ impl FlowHash {
         let hash = hash.wrapping_mul(MURMUR_1);
         let hash = (hash ^ (hash >> 33)).wrapping_mul(MURMUR_2);
         Self(hash ^ (hash >> 33))
+    }
+
+    /// Hash of what the service wants its flows told apart by: the rest is zero.
+    #[inline(always)]
+    pub const fn of_input(seed: u64, input: HashInput, source: Addr, ports: u32) -> Self {
+        let (source, ports) = match input {
+            HashInput::FiveTuple => (source, ports),
+            HashInput::SourceAddress => (source, 0),
+            HashInput::IgnoreSourcePort => (source, ports & DESTINATION_PORT),
+            HashInput::DestinationPort => (Addr::UNSPECIFIED, ports & DESTINATION_PORT),
+        };
+        Self::of(seed, source, ports)
     }
 
     /// The flow's slot, from the hash's lower half. BPF has no 128-bit product, so 32 bits are reduced, not 64.
@@ -86,6 +101,25 @@ mod tests {
             hash(0x5ca1_ab1e, Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7), 50_000),
             3_359_567_888_075_810_856
         );
+    }
+
+    #[test]
+    fn what_is_not_hashed_does_not_matter() {
+        let client = |last, source_port: u16, destination_port: u16| {
+            let ([a, b], [c, d]) = (source_port.to_be_bytes(), destination_port.to_be_bytes());
+            (Addr::from(IpAddr::from([192, 0, 2, last])), u32::from_ne_bytes([a, b, c, d]))
+        };
+        let base = client(1, 40_000, 80);
+        let others = [client(1, 50_000, 80), client(1, 40_000, 81), client(2, 40_000, 80)];
+        for (input, same) in [
+            (HashInput::FiveTuple, [false, false, false]),
+            (HashInput::SourceAddress, [true, true, false]),
+            (HashInput::IgnoreSourcePort, [true, false, false]),
+            (HashInput::DestinationPort, [true, false, true]),
+        ] {
+            let hash = |(source, ports)| FlowHash::of_input(7, input, source, ports);
+            assert_eq!(others.map(|other| hash(other) == hash(base)), same, "{input:?}");
+        }
     }
 
     #[test]

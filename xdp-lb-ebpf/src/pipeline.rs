@@ -32,7 +32,7 @@ fn forward(frame: &mut impl Frame, bytes: u64, tables: &impl Tables) -> Step<Ver
     let service = lookup::service(&packet, tables)?;
     let gates = tables.gates();
     check_tcp_flags(&packet, &service, gates)?;
-    let flow = FlowHash::of(tables.hash_seed(), packet.source, service.transport.ports);
+    let flow = FlowHash::of_input(tables.hash_seed(), service.hash, packet.source, service.transport.ports);
     let backend = select(service.vip, flow, tables)?;
     deliver_locally(&packet, &service, &backend, bytes, tables)?;
     check_ttl(&packet, &service, gates)?;

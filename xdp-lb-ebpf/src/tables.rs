@@ -5,7 +5,7 @@
 
 use core::mem::offset_of;
 
-use xdp_lb_abi::{Addr, Gates, Member, NextHop, Slot, SourceKey, Vip, VipKey, ring};
+use xdp_lb_abi::{Addr, Gates, Member, NextHop, PortRange, PortRanges, Slot, SourceKey, Vip, VipKey, port_range, ring};
 
 use crate::verdict::Verdict;
 
@@ -13,6 +13,9 @@ use crate::verdict::Verdict;
 pub trait Tables {
     /// The service or VIP address with this key.
     fn vip(&self, key: &VipKey) -> Option<Vip>;
+
+    /// The port ranges of a VIP address.
+    fn port_ranges(&self, vip: u32) -> Option<RangesEntry>;
 
     /// The ring of a service.
     fn ring(&self, vip: u32) -> Option<Ring>;
@@ -100,6 +103,39 @@ impl Ring {
         let word = unsafe { self.0.byte_add(ring::MEMBERS_OFFSET + index * size_of::<Member>() + offset) };
         // SAFETY: as above.
         unsafe { word.read_volatile() }
+    }
+}
+
+/// A VIP address's port ranges in use (see [`PortRanges`]).
+#[derive(Clone, Copy, Debug)]
+pub struct RangesEntry(*const PortRanges);
+
+impl RangesEntry {
+    /// The ranges at this address.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Ring::new`].
+    #[inline(always)]
+    pub const unsafe fn new(entry: *const PortRanges) -> Self {
+        Self(entry)
+    }
+
+    /// The range that takes packets for this port (host order) and IP protocol.
+    #[inline(always)]
+    pub fn find(self, port: u16, protocol: u8) -> Option<PortRange> {
+        for index in 0..port_range::RANGES {
+            // SAFETY: `new`'s contract; the entry is this many aligned words.
+            let word = unsafe { self.0.cast::<u64>().add(index) };
+            // SAFETY: as above.
+            let range = PortRange::decode(unsafe { word.read_volatile() });
+            if let Some(range) = range
+                && range.takes(port, protocol)
+            {
+                return Some(range);
+            }
+        }
+        None
     }
 }
 

@@ -7,14 +7,14 @@ use std::{
 };
 
 use xdp_lb_abi::{
-    Encapsulation, Family, Gates, Member, NextHop, Reason, Slot, SourceKey, Vip, VipKey, VipKind,
+    Encapsulation, Family, Gates, Member, NextHop, PortRanges, Reason, Slot, SourceKey, Vip, VipKey, VipKind,
     next_hop::Link,
     ring::{self, Route},
 };
 
 use crate::{
     packet::{Frame, NoRoom},
-    tables::{NextHopEntry, Ring, Tables, Tunnels},
+    tables::{NextHopEntry, RangesEntry, Ring, Tables, Tunnels},
     verdict::Verdict,
 };
 
@@ -93,6 +93,7 @@ unsafe impl Frame for Buffer {
 /// The maps of both programs.
 pub(crate) struct Memory {
     pub(crate) vips: HashMap<VipKey, Vip>,
+    pub(crate) port_ranges: HashMap<u32, PortRanges>,
     pub(crate) rings: HashMap<u32, Box<[u64; ring::WORDS]>>,
     pub(crate) next_hops: Vec<NextHop>,
     pub(crate) gates: Gates,
@@ -134,6 +135,7 @@ impl Memory {
         };
         Self {
             vips,
+            port_ranges: HashMap::new(),
             rings: [WEB_4, WEB_6, DNS_4].map(|id| (id, ring_of(&member, Slot::Member(1)))).into(),
             next_hops: vec![NextHop::NONE, next_hop],
             gates: ALL_GATES,
@@ -170,6 +172,11 @@ pub(crate) fn address_key(address: &str) -> VipKey {
 impl Tables for Memory {
     fn vip(&self, key: &VipKey) -> Option<Vip> {
         self.vips.get(key).copied()
+    }
+
+    fn port_ranges(&self, vip: u32) -> Option<RangesEntry> {
+        // SAFETY: the map outlives the call under test, and nothing writes to it.
+        self.port_ranges.get(&vip).map(|entry| unsafe { RangesEntry::new(&raw const *entry) })
     }
 
     fn ring(&self, vip: u32) -> Option<Ring> {

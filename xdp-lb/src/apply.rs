@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use aya::maps::{MapData, PerCpuArray, PerCpuValues};
 use aya_obj::generated::{BPF_F_MMAPABLE, bpf_map_type::BPF_MAP_TYPE_ARRAY};
 use xdp_lb_abi::{
-    Addr, Family, MAX_NEXT_HOPS, Member, MemberCounters, NextHop, ReasonCounters, Vip, VipKey, map,
+    Addr, Family, HashInput, MAX_NEXT_HOPS, Member, MemberCounters, NextHop, PortRanges, ReasonCounters, Vip, VipFlags,
+    VipKey, map,
     ring::{self, Route, SLOTS},
     vip::VipKind,
 };
@@ -119,9 +120,13 @@ impl Writer {
                 self.put_member(*id, *index, *member, *route, *up, *new)?;
             }
             Change::WriteSlots { id, ring, .. } => return self.write_slots(*id, ring),
-            Change::PutVip { service, id } => self.put_vip(service, *id)?,
-            Change::PutAddress { address, id, local } => self.put_address(*address, *id, *local)?,
-            Change::RemoveVip { service } => self.remove_vip(&layout::service_key(service), "remove a VIP")?,
+            Change::PutVip { service, id, hash } => self.put_vip(service, *id, *hash)?,
+            Change::PutAddress { address, id, local, ranges } => self.put_address(*address, *id, *local, ranges)?,
+            Change::RemoveVip { service } => {
+                if let Some(key) = layout::service_key(service) {
+                    self.remove_vip(&key, "remove a VIP")?;
+                }
+            }
             Change::RemoveAddress { address } => {
                 let key = VipKey::of_address((*address).into(), Family::from(address));
                 self.remove_vip(&key, "remove a VIP address")?;
@@ -248,22 +253,30 @@ impl Writer {
         Ok(stored)
     }
 
-    fn put_vip(&mut self, service: &Service, id: u32) -> Result<(), TablesError> {
+    fn put_vip(&mut self, service: &Service, id: u32, hash: HashInput) -> Result<(), TablesError> {
+        let Some(key) = layout::service_key(service) else { return Ok(()) };
         self.tables
             .vips
-            .insert(layout::service_key(service), Vip::new(id, VipKind::Service), 0)
+            .insert(key, Vip::new(id, VipKind::Service).with_hash(hash), 0)
             .map_err(TablesError::map(format!("put {service} into the VIP table")))
     }
 
-    fn put_address(&mut self, address: IpAddr, id: u32, local: bool) -> Result<(), TablesError> {
+    /// Ranges go first: a packet that finds the entry finds them. Those of an entry without any are not looked at.
+    fn put_address(&mut self, address: IpAddr, id: u32, local: bool, ranges: &PortRanges) -> Result<(), TablesError> {
         let key = VipKey::of_address(address.into(), Family::from(&address));
         let kind = if local { VipKind::LocalAddress } else { VipKind::Address };
         if self.tables.vips.get(&key, 0).is_err() {
             self.reset_vip_counters(id)?;
         }
+        let mut flags = VipFlags::default();
+        if *ranges != PortRanges::default() {
+            flags = VipFlags::HAS_RANGES;
+            let what = format!("put the port ranges of {address} into their table");
+            self.tables.port_ranges.set(id, ranges, 0).map_err(TablesError::map(what))?;
+        }
         self.tables
             .vips
-            .insert(key, Vip::new(id, kind), 0)
+            .insert(key, Vip::new(id, kind).with_flags(flags), 0)
             .map_err(TablesError::map(format!("put {address} into the VIP table")))
     }
 

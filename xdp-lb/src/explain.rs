@@ -12,7 +12,7 @@ use etherparse::{PacketBuilder, PacketBuilderStep};
 use xdp_lb_abi::{MemberCounters, Reason, ReasonCounters, map, program};
 
 use crate::{
-    installed::Installed,
+    installed::{Installed, InstalledService},
     model::{MemberKey, Protocol, Service},
     pins::Pins,
     program::{LoadError, ProgramKind, check_capabilities, load_object},
@@ -34,8 +34,13 @@ pub struct Question {
 }
 
 impl Question {
-    const fn service(&self) -> Service {
-        Service { address: self.to.ip(), port: self.to.port(), protocol: self.protocol }
+    /// The installed services that the packet may be for: that on its port, and that with a range that holds it.
+    fn services<'i>(&self, installed: &'i Installed) -> impl Iterator<Item = &'i InstalledService> {
+        let Self { to, protocol, .. } = *self;
+        let may_be = move |service: &Service| {
+            service.address == to.ip() && service.ports.contains(to.port()) && service.protocol == protocol
+        };
+        installed.services.iter().filter(move |(service, _)| may_be(service)).map(|(_, installed)| installed)
     }
 }
 
@@ -92,7 +97,7 @@ pub fn explain(pins: &Pins, question: &Question) -> Result<Answer, ExplainError>
     let (settings, installed) = (tables.settings()?, tables.installed()?);
     let kind = ProgramKind::balancer(&settings);
     let mut copy = load_object(kind, kind.object()?, |loader| {
-        for name in [map::VIPS, map::RINGS, map::NEXT_HOPS] {
+        for name in [map::VIPS, map::PORT_RANGES, map::RINGS, map::NEXT_HOPS] {
             loader.map_pin_path(name, pins.map(name));
         }
         loader.map_max_entries(map::MEMBER_COUNTERS, installed.counters().max().unwrap_or(0) + 1);
@@ -122,8 +127,7 @@ fn counted_member(copy: &Ebpf, installed: &Installed, question: &Question) -> Re
     let counters = copy.map(map::MEMBER_COUNTERS).expect("the object declares its counters");
     let counted = |source| ExplainError::Count { source: Box::new(source) };
     let counters: PerCpuArray<_, MemberCounters> = counters.try_into().map_err(counted)?;
-    let Some(service) = installed.services.get(&question.service()) else { return Ok(None) };
-    for (key, member) in &service.members {
+    for (key, member) in question.services(installed).flat_map(|service| &service.members) {
         let per_cpu = counters.get(&member.route.counter, 0).map_err(counted)?;
         if per_cpu.iter().any(|value| value.packets > 0) {
             return Ok(Some(*key));
@@ -134,9 +138,9 @@ fn counted_member(copy: &Ebpf, installed: &Installed, question: &Question) -> Re
 
 /// The VIP ids that the packet may be counted under.
 fn ids_of(installed: &Installed, question: &Question) -> Vec<u32> {
-    let service = installed.services.get(&question.service()).map(|service| service.id);
+    let services = question.services(installed).map(|service| service.id);
     let address = installed.addresses.get(&question.to.ip()).map(|address| address.id);
-    service.into_iter().chain(address).chain([0]).collect()
+    services.chain(address).chain([0]).collect()
 }
 
 fn attached_tag(pins: &Pins) -> Option<u64> {

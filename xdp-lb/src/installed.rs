@@ -5,9 +5,10 @@ use std::{
     net::IpAddr,
 };
 
-use xdp_lb_abi::ring::Route;
+use xdp_lb_abi::{HashInput, PortRange, PortRanges, ring::Route};
 
 use crate::{
+    layout,
     model::{MemberKey, NextHopKey, NextHopSpec, Service},
     plan::Change,
 };
@@ -28,6 +29,8 @@ pub struct Installed {
 pub struct InstalledService {
     /// VIP id.
     pub id: u32,
+    /// What tells its flows apart.
+    pub hash: HashInput,
     /// What the slots were built from; 0 if they must be written anew.
     pub fingerprint: u64,
     /// Members by identity.
@@ -46,12 +49,14 @@ pub struct InstalledMember {
 }
 
 /// A VIP address's own entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InstalledAddress {
     /// VIP id.
     pub id: u32,
     /// Whether the address is bound on this node.
     pub local: bool,
+    /// Its services on ranges of ports.
+    pub ranges: PortRanges,
 }
 
 /// A next hop.
@@ -84,11 +89,22 @@ impl Installed {
                     installed.fingerprint = ring.fingerprint();
                 }
             }
-            Change::PutAddress { address, id, local } => {
-                self.addresses.insert(*address, InstalledAddress { id: *id, local: *local });
+            Change::PutAddress { address, id, local, ranges } => {
+                self.addresses.insert(*address, InstalledAddress { id: *id, local: *local, ranges: *ranges });
+                for range in ranges.words.into_iter().filter_map(PortRange::decode) {
+                    let installed = layout::service_of(*address, range).and_then(|s| self.services.get_mut(&s));
+                    if let Some(installed) = installed {
+                        installed.hash = range.hash;
+                    }
+                }
+            }
+            Change::PutVip { service, hash, .. } => {
+                if let Some(installed) = self.services.get_mut(service) {
+                    installed.hash = *hash;
+                }
             }
             // The service's ring is recorded when it is created and forgotten when it is removed.
-            Change::PutVip { .. } | Change::RemoveVip { .. } | Change::AwaitReaders => {}
+            Change::RemoveVip { .. } | Change::AwaitReaders => {}
             Change::RemoveAddress { address, .. } => {
                 self.addresses.remove(address);
             }

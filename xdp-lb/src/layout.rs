@@ -1,12 +1,14 @@
 //! Where things are inside mapped arrays, and how they read as the model's types.
 
+use std::net::IpAddr;
+
 use xdp_lb_abi::{
-    Addr, Family, Member, NextHop, VipKey,
+    Addr, Family, HashInput, Member, NextHop, PortRange, VipKey,
     next_hop::Link,
     ring::{MEMBERS_OFFSET, SLOTS_OFFSET},
 };
 
-use crate::model::{NextHopKey, NextHopSpec, Service};
+use crate::model::{NextHopKey, NextHopSpec, Ports, Protocol, Service};
 
 /// Words of a next hop.
 pub(crate) const HOP_WORDS: usize = size_of::<NextHop>() / size_of::<u64>();
@@ -99,9 +101,23 @@ pub(crate) fn decode_next_hop(hop: &NextHop) -> Option<(NextHopKey, NextHopSpec)
     Some((key, spec))
 }
 
-/// Key of a service in the VIP table.
-pub(crate) fn service_key(service: &Service) -> VipKey {
-    VipKey::of_service(service.address, service.port, service.protocol.number())
+/// Key of a service in the VIP table; `None` for a range of ports, which stands beside the address's own entry.
+pub(crate) fn service_key(service: &Service) -> Option<VipKey> {
+    let port = service.ports.single()?;
+    Some(VipKey::of_service(service.address, port, service.protocol.number()))
+}
+
+/// The range of a service, for the word beside its address's own entry.
+pub(crate) fn port_range(service: &Service, id: u32, hash: HashInput) -> PortRange {
+    let Service { ports, protocol, .. } = service;
+    let id = u16::try_from(id).expect("VIP ids are below MAX_VIPS");
+    PortRange { first: ports.first(), last: ports.last(), protocol: protocol.number(), hash, id }
+}
+
+/// The service that a range is of; `None` if this version does not know such ranges.
+pub(crate) fn service_of(address: IpAddr, range: PortRange) -> Option<Service> {
+    let ports = Ports::new(range.first..=range.last)?;
+    Some(Service { address, ports, protocol: Protocol::from_number(range.protocol)? })
 }
 
 #[cfg(test)]

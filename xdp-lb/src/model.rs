@@ -4,10 +4,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
+    ops::RangeInclusive,
     str::FromStr,
 };
 
 use serde::{Deserialize, Serialize};
+pub use xdp_lb_abi::HashInput;
 use xdp_lb_abi::{Encapsulation, Family};
 
 pub use xdp_lb_abi::Mode;
@@ -70,20 +73,94 @@ impl FromStr for Protocol {
 #[error("`{0}` is neither tcp nor udp")]
 pub struct UnknownProtocol(pub String);
 
-/// What clients connect to: VIP address, port and protocol.
+/// The ports of a service: one, or those from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ports {
+    first: NonZeroU16,
+    last: NonZeroU16,
+}
+
+impl Ports {
+    /// Every port there is.
+    pub const ANY: Self = Self { first: NonZeroU16::MIN, last: NonZeroU16::MAX };
+
+    /// The ports of the range; `None` if it is empty or holds port 0, which nobody listens on.
+    pub const fn new(range: RangeInclusive<u16>) -> Option<Self> {
+        match (NonZeroU16::new(*range.start()), NonZeroU16::new(*range.end())) {
+            (Some(first), Some(last)) if first.get() <= last.get() => Some(Self { first, last }),
+            _ => None,
+        }
+    }
+
+    /// The lowest.
+    pub const fn first(self) -> u16 {
+        self.first.get()
+    }
+
+    /// The highest.
+    pub const fn last(self) -> u16 {
+        self.last.get()
+    }
+
+    /// The port, if it is just one.
+    pub fn single(self) -> Option<u16> {
+        (self.first == self.last).then_some(self.first.get())
+    }
+
+    /// Whether `port` is one of them.
+    pub const fn contains(self, port: u16) -> bool {
+        self.first.get() <= port && port <= self.last.get()
+    }
+
+    /// Whether a port is in both.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (*self, self.single()) {
+            (Self::ANY, _) => f.write_str("any"),
+            (_, Some(port)) => port.fmt(f),
+            (Self { first, last }, None) => write!(f, "{first}-{last}"),
+        }
+    }
+}
+
+/// What clients connect to: VIP address, ports and protocol.
+///
+/// Where services on the same address overlap, the one on a single port takes its port out of the range of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Service {
     /// VIP address.
     pub address: IpAddr,
-    /// Port, never 0.
-    pub port: u16,
+    /// Ports.
+    pub ports: Ports,
     /// Protocol.
     pub protocol: Protocol,
 }
 
+impl Service {
+    /// The service on one port, which is not 0.
+    ///
+    /// # Panics
+    ///
+    /// If the port is 0.
+    pub const fn new(address: IpAddr, port: u16, protocol: Protocol) -> Self {
+        let ports = Ports::new(port..=port).expect("a port other than 0");
+        Self { address, ports, protocol }
+    }
+}
+
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", SocketAddr::new(self.address, self.port), self.protocol)
+        let Self { address, ports, protocol } = self;
+        match (address, ports.single()) {
+            (_, Some(port)) => write!(f, "{}/{protocol}", SocketAddr::new(*address, port)),
+            (IpAddr::V4(v4), None) => write!(f, "{v4}:{ports}/{protocol}"),
+            (IpAddr::V6(v6), None) => write!(f, "[{v6}]:{ports}/{protocol}"),
+        }
     }
 }
 
@@ -149,8 +226,43 @@ pub struct NextHopSpec {
 pub struct Desired {
     /// Services with their members.
     pub services: BTreeMap<Service, BTreeMap<MemberKey, MemberSpec>>,
+    /// What tells a service's flows apart, where it is not the five-tuple.
+    pub hash_inputs: BTreeMap<Service, HashInput>,
     /// VIP addresses that are bound on this node too: what matches no service is passed up, not dropped.
     pub local_addresses: BTreeSet<IpAddr>,
     /// Next hops that members name.
     pub next_hops: BTreeMap<NextHopKey, NextHopSpec>,
+}
+
+impl Desired {
+    /// What tells the service's flows apart.
+    pub fn hash_input(&self, service: &Service) -> HashInput {
+        self.hash_inputs.get(service).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_written_as_people_write_it() {
+        for (address, ports, written) in [
+            ("192.0.2.10", 80..=80, "192.0.2.10:80/tcp"),
+            ("192.0.2.10", 8000..=8999, "192.0.2.10:8000-8999/tcp"),
+            ("2001:db8::10", 443..=443, "[2001:db8::10]:443/tcp"),
+            ("2001:db8::10", 1..=65_535, "[2001:db8::10]:any/tcp"),
+        ] {
+            let address = address.parse().expect("an address literal");
+            let ports = Ports::new(ports).expect("ports");
+            assert_eq!(Service { address, ports, protocol: Protocol::Tcp }.to_string(), written);
+        }
+    }
+
+    #[test]
+    fn ports_are_neither_none_nor_port_0() {
+        #[expect(clippy::reversed_empty_ranges, reason = "this is what must be refused")]
+        let refused = [0..=0, 0..=80, 81..=80];
+        assert_eq!(refused.map(Ports::new), [None, None, None]);
+    }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use xdp_lb_abi::{
-    MAX_MEMBER_COUNTERS, MAX_NEXT_HOPS, MAX_VIPS,
+    HashInput, MAX_MEMBER_COUNTERS, MAX_NEXT_HOPS, MAX_VIPS, PortRanges, port_range,
     ring::{MEMBERS, Route},
 };
 
@@ -66,14 +66,16 @@ pub enum Change {
         /// What the slots are built from.
         ring: RingSpec,
     },
-    /// Let packets for the service find its ring.
+    /// Let packets for the service, which is on a single port, find its ring.
     PutVip {
         /// Which.
         service: Service,
         /// VIP id.
         id: u32,
+        /// What tells its flows apart.
+        hash: HashInput,
     },
-    /// Write a VIP address's own entry.
+    /// Write a VIP address's own entry, and let packets for its services on ranges of ports find their rings.
     PutAddress {
         /// Which.
         address: IpAddr,
@@ -81,8 +83,10 @@ pub enum Change {
         id: u32,
         /// Whether the address is bound on this node.
         local: bool,
+        /// The services on ranges of ports.
+        ranges: PortRanges,
     },
-    /// No packet finds the service from here on.
+    /// No packet finds the service, which is on a single port, from here on.
     RemoveVip {
         /// Which.
         service: Service,
@@ -140,6 +144,12 @@ pub enum NoRoom {
     Vip {
         /// Service or address.
         what: String,
+    },
+    /// The address has no room for another range of ports.
+    #[error("no room for {service}: an address has room for {} ranges of ports; join some", port_range::RANGES)]
+    Range {
+        /// Which.
+        service: Service,
     },
     /// All indices of the ring are taken.
     #[error("no room for {member} in the ring of {service}: a ring holds {} members", MEMBERS - 1)]
@@ -207,6 +217,7 @@ struct Planner<'a> {
 struct Ahead {
     next_hops: BTreeMap<NextHopKey, u16>,
     rings: BTreeMap<Service, u32>,
+    ranges: BTreeMap<IpAddr, (u32, PortRanges)>,
 }
 
 /// Free ids, collected when the first is asked for: most plans need none.
@@ -347,8 +358,10 @@ impl<'a> Planner<'a> {
         let addresses: BTreeSet<IpAddr> = desired.services.keys().map(|s| s.address).collect();
         for address in addresses {
             let local = desired.local_addresses.contains(&address);
-            let id = match self.installed.addresses.get(&address) {
-                Some(now) if now.local == local => continue,
+            let installed = self.installed.addresses.get(&address);
+            let ranges = self.ranges(desired, address, installed.map_or(PortRanges::default(), |now| now.ranges));
+            let id = match installed {
+                Some(now) if now.local == local && now.ranges == ranges => continue,
                 Some(now) => now.id,
                 None => {
                     let Some(id) = self.vip_ids.take() else {
@@ -358,22 +371,29 @@ impl<'a> Planner<'a> {
                     id
                 }
             };
-            self.changes.push(Change::PutAddress { address, id, local });
+            self.changes.push(Change::PutAddress { address, id, local, ranges });
+            self.ahead.ranges.insert(address, (id, ranges));
         }
     }
 
     fn put_vips(&mut self, desired: &Desired) {
-        for service in desired.services.keys() {
-            if let Some(id) = self.ahead.rings.get(service) {
-                self.changes.push(Change::PutVip { service: *service, id: *id });
+        for service in desired.services.keys().filter(|service| service.ports.single().is_some()) {
+            let hash = desired.hash_input(service);
+            let new = self.ahead.rings.get(service).copied();
+            let changed = self.installed.services.get(service).filter(|now| now.hash != hash).map(|now| now.id);
+            if let Some(id) = new.or(changed) {
+                self.changes.push(Change::PutVip { service: *service, id, hash });
             }
         }
     }
 
     fn remove(&mut self, desired: &Desired) {
+        self.remove_ranges(desired);
         for (service, now) in &self.installed.services {
             if !desired.services.contains_key(service) {
-                self.changes.push(Change::RemoveVip { service: *service });
+                if service.ports.single().is_some() {
+                    self.changes.push(Change::RemoveVip { service: *service });
+                }
                 self.afterwards.push(Change::RemoveRing { service: *service, id: now.id });
             }
         }
@@ -410,7 +430,7 @@ impl fmt::Display for Change {
             Self::WriteSlots { service, ring, .. } => {
                 write!(f, "write slots of {service} for {} members", ring.shares().len())
             }
-            Self::PutVip { service, id } => write!(f, "put VIP {id}: {service}"),
+            Self::PutVip { service, id, .. } => write!(f, "put VIP {id}: {service}"),
             Self::PutAddress { address, id, .. } => write!(f, "put VIP address {id}: {address}"),
             Self::RemoveVip { service } => write!(f, "remove VIP {service}"),
             Self::RemoveAddress { address } => write!(f, "remove VIP address {address}"),
@@ -427,5 +447,6 @@ impl fmt::Display for Change {
     }
 }
 
+mod ranges;
 #[cfg(test)]
 mod tests;

@@ -62,9 +62,15 @@ impl ProgramKind {
     /// Maps that are pinned.
     pub const fn maps(self) -> &'static [&'static str] {
         match self {
-            Self::Balancer { .. } => {
-                &[map::VIPS, map::RINGS, map::NEXT_HOPS, map::VIP_COUNTERS, map::MEMBER_COUNTERS, map::SETTINGS]
-            }
+            Self::Balancer { .. } => &[
+                map::VIPS,
+                map::PORT_RANGES,
+                map::RINGS,
+                map::NEXT_HOPS,
+                map::VIP_COUNTERS,
+                map::MEMBER_COUNTERS,
+                map::SETTINGS,
+            ],
             Self::Decapsulator { .. } => {
                 &[map::DECAP_TUNNELS, map::DECAP_VIPS, map::DECAP_SOURCES, map::DECAP_COUNTERS]
             }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io, path::PathBuf};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use xdp_lb_abi::{
-    MAX_NEXT_HOPS, Settings, Vip, VipKey, map,
+    HashInput, MAX_NEXT_HOPS, PortRange, PortRanges, Settings, Vip, VipFlags, VipKey, map,
     ring::{self, MEMBERS, Route},
     vip::VipKind,
 };
@@ -13,7 +13,7 @@ use crate::{
     installed::{Installed, InstalledAddress, InstalledMember, InstalledNextHop, InstalledService},
     layout::{self, HOP_WORDS},
     mapped::{Mapped, ReadOnly},
-    model::{MemberKey, NextHopKey, Protocol, Service},
+    model::{MemberKey, NextHopKey, Ports, Protocol, Service},
     pins::{self, Pins, PinsError},
 };
 
@@ -65,6 +65,7 @@ impl TablesError {
 pub struct Tables {
     pub(crate) pins: Pins,
     pub(crate) vips: HashMap<MapData, VipKey, Vip>,
+    pub(crate) port_ranges: Array<MapData, PortRanges>,
     pub(crate) rings: MapData,
     pub(crate) next_hops: MapData,
     pub(crate) settings: Array<MapData, Settings>,
@@ -88,6 +89,7 @@ impl Tables {
         Ok(Self {
             pins: pins.clone(),
             vips: open_pin(pins, map::VIPS)?,
+            port_ranges: open_pin(pins, map::PORT_RANGES)?,
             rings: open_data(pins.map(map::RINGS))?,
             next_hops: open_data(pins.map(map::NEXT_HOPS))?,
             settings: open_pin(pins, map::SETTINGS)?,
@@ -108,16 +110,21 @@ impl Tables {
             match vip.kind() {
                 Some(VipKind::Service) => {
                     let Some(protocol) = Protocol::from_number(key.protocol) else { continue };
-                    let service = Service { address, port: key.port(), protocol };
-                    // Somebody removed its pin: the service is as good as not installed, and will be made anew.
-                    if !self.pins.ring(vip.id).exists() {
-                        continue;
+                    let Some(ports) = Ports::new(key.port()..=key.port()) else { continue };
+                    let service = Service { address, ports, protocol };
+                    if self.has_ring(vip.id) {
+                        let hash = HashInput::decode(vip.hash);
+                        installed.services.insert(service, self.read_service(vip.id, hash)?);
                     }
-                    installed.services.insert(service, self.read_service(vip.id)?);
                 }
                 Some(kind @ (VipKind::Address | VipKind::LocalAddress)) => {
                     let local = kind == VipKind::LocalAddress;
-                    installed.addresses.insert(address, InstalledAddress { id: vip.id, local });
+                    let ranges = self.read_ranges(vip)?;
+                    for range in ranges.words.into_iter().filter_map(PortRange::decode) {
+                        let Some(service) = layout::service_of(address, range) else { continue };
+                        installed.services.insert(service, self.read_service(range.id.into(), range.hash)?);
+                    }
+                    installed.addresses.insert(address, InstalledAddress { id: vip.id, local, ranges });
                 }
                 None => {}
             }
@@ -125,7 +132,22 @@ impl Tables {
         Ok(installed)
     }
 
-    fn read_service(&self, id: u32) -> Result<InstalledService, TablesError> {
+    fn read_ranges(&self, address: Vip) -> Result<PortRanges, TablesError> {
+        if !address.flags.has(VipFlags::HAS_RANGES) {
+            return Ok(PortRanges::default());
+        }
+        let ranges = self.port_ranges.get(&address.id, 0).map_err(TablesError::map("read the port ranges"))?;
+        let has_ring = |word: &u64| PortRange::decode(*word).is_some_and(|range| self.has_ring(range.id.into()));
+        Ok(PortRanges { words: ranges.words.map(|word| if has_ring(&word) { word } else { 0 }) })
+    }
+
+    /// Whether a service's ring is there. If somebody removed its pin, the service is as good as not installed, and will
+    /// be made anew.
+    fn has_ring(&self, id: u32) -> bool {
+        self.pins.ring(id).exists()
+    }
+
+    fn read_service(&self, id: u32, hash: HashInput) -> Result<InstalledService, TablesError> {
         let ring = self.readable_ring(id)?;
         let members = (1..MEMBERS as u16).filter_map(|index| {
             let member = layout::read_member(index, |word| ring.load(word));
@@ -134,7 +156,7 @@ impl Tables {
             let key = MemberKey { tunnel: member.tunnel.to_ip(encapsulation.family()), mode: encapsulation.mode() };
             Some((key, InstalledMember { index, route, up: member.is_up() }))
         });
-        Ok(InstalledService { id, fingerprint: ring.load(ring::HEADER_FINGERPRINT), members: members.collect() })
+        Ok(InstalledService { id, hash, fingerprint: ring.load(ring::HEADER_FINGERPRINT), members: members.collect() })
     }
 
     /// Slots of each member of a ring, by index; index 0 counts slots that lead nowhere.

@@ -57,18 +57,19 @@ fn backend(backend: Checked<Backend>, default: Mode) -> Checked<BackendConfig> {
     })
 }
 
-/// One service for each of the VIP's ports.
+/// One service for each of the VIP's ports and ranges.
 fn add_services(
     vip: Vip,
     pools: &HashMap<String, ResolvedPool>,
     services: &mut BTreeMap<Service, ServiceConfig>,
 ) -> Checked<()> {
     let (name, address, protocol) = (vip.name?.value, vip.address?.value, vip.protocol?.value);
+    let hash = vip.hash?;
     let pool = &pools[&vip.pool?.value];
     let check = vip.check?.or_else(|| pool.check.clone());
-    for port in elements(Some(vip.ports?)) {
-        let service = Service { address, port: port?, protocol };
-        let config = ServiceConfig { name: name.clone(), backends: pool.backends.clone(), check: check.clone() };
+    for ports in elements(Some(vip.ports?)) {
+        let service = Service { address, ports: ports?, protocol };
+        let config = ServiceConfig { name: name.clone(), hash, backends: pool.backends.clone(), check: check.clone() };
         services.insert(service, config);
     }
     Ok(())

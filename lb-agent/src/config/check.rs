@@ -24,6 +24,8 @@ pub(super) fn document(document: &Document, report: &mut Report) {
     names_differ("pools", pools.iter().map(|pool| &pool.value.name), report);
     pools::pools(document, &pools, &vips, report);
     services::differ(&vips, report);
+    services::checks_know_their_port(&vips, &pools, report);
+    limits::ranges(&vips, report);
     pools_exist(document, &vips, report);
     limits::tables(document, &vips, &pools, report);
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use xdp_lb::model::Ports;
 
 use super::{
     decode::{bare, suggestion, text},
@@ -55,6 +56,24 @@ where
 /// A port other than 0.
 pub(super) fn port(node: &Node, report: &mut Report) -> Checked<u16> {
     number(node, "a port", 1..=u16::MAX, report)
+}
+
+/// A port, or the first and the last of a range.
+pub(super) fn ports(node: &Node, report: &mut Report) -> Checked<Ports> {
+    let text = bare(node, "a number", report)?;
+    let Some((first, last)) = text.split_once('-') else {
+        return port(node, report).map(|port| Ports::new(port..=port).expect("`port` refuses 0"));
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let range = (is_number(first) && is_number(last)).then(|| Some(first.parse().ok()?..=last.parse().ok()?));
+    range.flatten().and_then(Ports::new).ok_or_else(|| {
+        let message = format!("{} is not a range of ports", quoted(text));
+        report.error(
+            node.at,
+            message,
+            "write FIRST-LAST without spaces, from 1 to 65535, the lower first; or `ports: any`",
+        )
+    })
 }
 
 /// A 64-bit number, decimal or hexadecimal.

@@ -28,13 +28,17 @@ fn member(index: u16, tunnel: &str, next_hop: u16) -> (MemberKey, InstalledMembe
 
 /// A service with id 1 and two members, of which the first has a way out by interface 7, on a VIP address with id 2.
 fn installed() -> Installed {
-    let service = Service { address: ip("2001:db8::10"), port: 443, protocol: Protocol::Tcp };
+    let service = Service::new(ip("2001:db8::10"), 443, Protocol::Tcp);
     let members = [member(1, "10.0.0.11", 5), member(2, "2001:db8::b", 0)];
     let hop = NextHopKey { interface: 7, neighbour: ip("10.0.0.1"), source: ip("10.0.0.2") };
     let spec = NextHopSpec { neighbour_mac: Some([2, 0, 0, 0, 0, 0xab]), egress_mac: [2; 6], mtu: 1500 };
     Installed {
-        services: [(service, InstalledService { id: 1, fingerprint: 1, members: members.into() })].into(),
-        addresses: [(service.address, InstalledAddress { id: 2, local: false })].into(),
+        services: [(
+            service,
+            InstalledService { id: 1, fingerprint: 1, members: members.into(), ..InstalledService::default() },
+        )]
+        .into(),
+        addresses: [(service.address, InstalledAddress { id: 2, ..InstalledAddress::default() })].into(),
         next_hops: [(hop, InstalledNextHop { id: 5, spec })].into(),
     }
 }
@@ -88,7 +92,7 @@ fn an_interface_without_a_name_shows_its_index() {
 fn a_backend_sums_up_its_services() {
     let mut vips = report().vips;
     let mut second = vips[0].clone();
-    second.port = 80;
+    (second.port, second.last_port) = (80, 80);
     second.members[0].name = Some("web-1".to_owned());
     vips.push(second);
     let backends = backends(&vips);

@@ -103,9 +103,12 @@ fn entrance(pins: &Pins, name: Option<&str>) -> Result<Interface> {
 fn chosen(vips: &[Vip], question: &Question, key: MemberKey) -> Chosen {
     let address = key.tunnel;
     let asked = |vip: &&Vip| {
-        SocketAddr::new(vip.address, vip.port) == question.to && vip.protocol == question.protocol.to_string()
+        let (address, port) = (question.to.ip(), question.to.port());
+        vip.address == address && vip.takes(port) && vip.protocol == question.protocol.to_string()
     };
-    let member = vips.iter().find(asked).and_then(|vip| vip.members.iter().find(|member| member.address == address));
+    // A service on a single port takes it out of the range of another.
+    let service = vips.iter().filter(asked).min_by_key(|vip| vip.last_port - vip.port);
+    let member = service.and_then(|vip| vip.members.iter().find(|member| member.address == address));
     let (name, next_hop) = member.map(|member| (member.name.clone(), member.next_hop.clone())).unwrap_or_default();
     Chosen { name, address, encapsulation: key.encapsulation().name().to_owned(), next_hop }
 }

@@ -35,9 +35,10 @@ async fn read(place: &Place) -> Result<Vec<Vip>> {
     place.read(PATH_VIPS, |maps| maps.stats.vips).await
 }
 
-/// Whether `wanted` names the service: by name, or by address with or without port and protocol.
+/// Whether `wanted` names the service: by name, as it is listed, or by address with or without port and protocol. Any
+/// port of a range names it.
 fn is_meant(vip: &Vip, wanted: &str) -> bool {
-    if vip.name.as_deref() == Some(wanted) {
+    if vip.name.as_deref() == Some(wanted) || vip.service().eq_ignore_ascii_case(wanted) {
         return true;
     }
     let (place, protocol) = match wanted.rsplit_once('/') {
@@ -45,7 +46,7 @@ fn is_meant(vip: &Vip, wanted: &str) -> bool {
         None => (wanted, None),
     };
     let at_place = match place.parse::<SocketAddr>() {
-        Ok(address) => address == SocketAddr::new(vip.address, vip.port),
+        Ok(address) => address.ip() == vip.address && vip.takes(address.port()),
         Err(_) => protocol.is_none() && place.parse::<IpAddr>().is_ok_and(|address| address == vip.address),
     };
     at_place && protocol.is_none_or(|protocol| protocol.eq_ignore_ascii_case(&vip.protocol))

@@ -67,7 +67,9 @@ pub(crate) fn vip() -> Vip {
         name: Some("web".to_owned()),
         address: ip("192.0.2.10"),
         port: 80,
+        last_port: 80,
         protocol: "tcp".to_owned(),
+        hash: "five-tuple".to_owned(),
         members: vec![up, down],
         bytes: 1_250_100,
         packets: [("forwarded".to_owned(), 1200), ("bad_length".to_owned(), 1)].into(),
@@ -77,7 +79,7 @@ pub(crate) fn vip() -> Vip {
 /// The same on an IPv6 address, as the maps tell it.
 pub(crate) fn nameless_vip() -> Vip {
     let members = vip().members.into_iter().map(|member| Member { name: None, weight: None, ..member });
-    Vip { name: None, address: ip("2001:db8::10"), port: 443, members: members.collect(), ..vip() }
+    Vip { name: None, address: ip("2001:db8::10"), port: 443, last_port: 443, members: members.collect(), ..vip() }
 }
 
 /// One service, its address, and what is for no VIP.

@@ -40,6 +40,7 @@ pub(crate) fn vip_details(out: &mut dyn Write, vips: &[Vip], wide: bool) -> io::
         writeln!(out, "{}{name}", vip.service())?;
         writeln!(out, "packets  {}", reasons(&vip.packets))?;
         writeln!(out, "bytes    {}", bytes(vip.bytes, wide))?;
+        writeln!(out, "hash     {}", vip.hash)?;
         if vip.members.is_empty() {
             writeln!(out, "no backends")?;
         }
@@ -127,6 +128,7 @@ VIP                NAME   UP  FORWARDED  DROPPED    BYTES  REASONS
 192.0.2.10:80/tcp (web)
 packets  forwarded 1200, bad_length 1
 bytes    1.2 MB
+hash     five-tuple
 BACKEND    NAME   UP   WEIGHT   SHARE  PACKETS   BYTES  NEXT HOP
 10.0.0.11  web-1  yes     100  100.0%     1200  1.2 MB  10.0.0.1 on eth0
 10.0.0.12  web-2  no      100    0.0%        0     0 B  10.0.0.12 on eth0, unresolved
@@ -148,11 +150,13 @@ BACKEND    NAME   UP   WEIGHT   SHARE  PACKETS   BYTES  NEXT HOP
 [2001:db8::10]:443/tcp
 packets  -
 bytes    0 B
+hash     five-tuple
 no backends
 
 [2001:db8::10]:443/tcp
 packets  -
 bytes    0 B
+hash     five-tuple
 no backends
 ";
         assert_eq!(printed(|out| vip_details(out, &[empty.clone(), empty], false)), expected);

@@ -15,6 +15,8 @@ use crate::{
 
 /// Port that the server listens on, on every address of its host: the VIP's too.
 pub const PORT: u16 = 80;
+/// Further ports, where every path answers with the host's name.
+pub const MORE_PORTS: [u16; 3] = [8000, 8080, 8999];
 /// Length of what `GET /megabyte` returns.
 pub const MEGABYTE: usize = 1_000_000;
 
@@ -52,6 +54,7 @@ pub fn start(host: &Host) -> Result<Process> {
 /// proxy reads the whole body before it answers.
 fn config(host: &Host) -> String {
     let name = host.name();
+    let more_ports = MORE_PORTS.map(|port| format!("listen {port}; listen [::]:{port} ipv6only=on;")).join(" ");
     let directory = host.path("");
     let directory = directory.display();
     format!(
@@ -75,6 +78,10 @@ http {{
         location = /healthz {{ return 200 \"ok\\n\"; }}
         location = /megabyte {{ alias {directory}megabyte; }}
         location = /upload {{ proxy_pass http://unix:{directory}nginx.sock:/; }}
+    }}
+    server {{
+        {more_ports}
+        location / {{ return 200 \"{name}\\n\"; }}
     }}
     server {{
         listen unix:{directory}nginx.sock;

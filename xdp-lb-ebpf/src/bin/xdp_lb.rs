@@ -10,19 +10,22 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use xdp_lb_abi::{
-    DEFAULT_GUE_PORT, Gates, MAX_MEMBER_COUNTERS, MAX_NEXT_HOPS, MAX_VIPS, MemberCounters, NextHop, ReasonCounters,
-    Settings, Vip, VipKey, ring,
+    DEFAULT_GUE_PORT, Gates, MAX_MEMBER_COUNTERS, MAX_NEXT_HOPS, MAX_VIPS, MemberCounters, NextHop, PortRanges,
+    ReasonCounters, Settings, Vip, VipKey, ring,
 };
 use xdp_lb_ebpf::{
     Tables, Verdict, balance,
     program::{self, XdpFrame},
-    tables::{NextHopEntry, Ring},
+    tables::{NextHopEntry, RangesEntry, Ring},
 };
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
 #[btf_map]
 static VIPS: HashMap<VipKey, Vip, { MAX_VIPS as usize }> = HashMap::new();
+
+#[btf_map]
+static PORT_RANGES: Array<PortRanges, { MAX_VIPS as usize }> = Array::new();
 
 #[btf_map]
 static RINGS: ArrayOfMaps<Array<[u64; ring::WORDS], 1, MMAPABLE>, { MAX_VIPS as usize }> = ArrayOfMaps::new();
@@ -61,6 +64,12 @@ impl Tables for Maps {
         // SAFETY: the value is copied before the program touches the map again. User space may replace it meanwhile,
         // by another entry for the key or, after a removal, for another key: that packet gets one or the other's service.
         unsafe { VIPS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn port_ranges(&self, vip: u32) -> Option<RangesEntry> {
+        // SAFETY: elements of an array live as long as the map.
+        PORT_RANGES.get_ptr(vip).map(|entry| unsafe { RangesEntry::new(entry) })
     }
 
     #[inline(always)]

@@ -3,12 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use xdp_lb_abi::PortRange;
 
 use super::*;
-use crate::model::{Mode, Protocol};
+use crate::{
+    layout,
+    model::{Mode, Ports, Protocol},
+};
 
+/// Of three numbers, two are services on a range of ports.
 fn service(number: u8) -> Service {
-    Service { address: [192, 0, 2, number / 2].into(), port: 80 + u16::from(number), protocol: Protocol::Tcp }
+    let address = [192, 0, 2, number / 3].into();
+    let first = 80 + 100 * u16::from(number);
+    let last = if number.is_multiple_of(3) { first } else { first + 99 };
+    Service { address, ports: Ports::new(first..=last).expect("ports"), protocol: Protocol::Tcp }
+}
+
+fn hash_input() -> impl Strategy<Value = HashInput> {
+    proptest::sample::select(HashInput::NAMES.map(|(_, input)| input).to_vec())
 }
 
 fn member(number: u8) -> MemberKey {
@@ -35,6 +47,7 @@ prop_compose! {
     fn desired()(
         services in proptest::collection::btree_map(0..6_u8, proptest::collection::btree_map(0..8_u8, member_spec(), 0..6), 0..5),
         macs in proptest::collection::vec(proptest::option::of(0..3_u8), 4),
+        hashes in proptest::collection::btree_map(0..6_u8, hash_input(), 0..4),
         local: bool,
     ) -> Desired {
         let services = services.into_iter().map(|(number, members)| {
@@ -45,7 +58,10 @@ prop_compose! {
             (next_hop(number), spec)
         });
         let local_addresses = local.then(|| IpAddr::from([192, 0, 2, 1])).into_iter().collect();
-        Desired { services: services.collect(), local_addresses, next_hops: next_hops.collect() }
+        let services: BTreeMap<_, _> = services.collect();
+        let hash_inputs = hashes.into_iter().map(|(number, input)| (service(number), input));
+        let hash_inputs = hash_inputs.filter(|(service, _)| services.contains_key(service)).collect();
+        Desired { services, hash_inputs, local_addresses, next_hops: next_hops.collect() }
     }
 }
 
@@ -54,7 +70,7 @@ prop_compose! {
 struct World {
     next_hops: BTreeSet<u16>,
     rings: BTreeMap<u32, Ring>,
-    vips: BTreeMap<Service, u32>,
+    vips: BTreeMap<Service, (u32, HashInput)>,
     addresses: BTreeMap<IpAddr, u32>,
 }
 
@@ -85,18 +101,26 @@ impl World {
                 target.named = ring.shares().iter().map(|share| share.index).collect();
                 target.written = true;
             }
-            Change::PutVip { service, id } => {
-                self.vips.insert(*service, *id);
+            Change::PutVip { service, id, hash } => {
+                assert!(service.ports.single().is_some(), "{service} has no entry of its own");
+                self.vips.insert(*service, (*id, *hash));
             }
-            Change::PutAddress { address, id, .. } => {
+            Change::PutAddress { address, id, ranges, .. } => {
                 assert!(!self.rings.contains_key(id), "id {id} is a ring's");
                 self.addresses.insert(*address, *id);
+                self.vips.retain(|service, _| service.address != *address || service.ports.single().is_some());
+                let ranges = ranges.words.into_iter().filter_map(PortRange::decode);
+                self.vips.extend(ranges.map(|range| {
+                    let service = layout::service_of(*address, range).expect("a range of ports");
+                    (service, (range.id.into(), range.hash))
+                }));
             }
             Change::RemoveVip { service } => {
                 self.vips.remove(service);
             }
             Change::RemoveAddress { address } => {
                 self.addresses.remove(address);
+                self.vips.retain(|service, _| service.address != *address || service.ports.single().is_some());
             }
             Change::AwaitReaders => {}
             Change::MarkDown { id, index, .. } => {
@@ -116,7 +140,7 @@ impl World {
     }
 
     fn assert_sound(&self, change: &Change) {
-        for (service, id) in &self.vips {
+        for (service, (id, _)) in &self.vips {
             assert!(self.rings.get(id).is_some_and(|ring| ring.written), "{service} leads nowhere after {change}");
         }
         for (id, ring) in &self.rings {
@@ -166,7 +190,9 @@ proptest! {
             let services: Vec<_> = world.vips.keys().copied().collect();
             prop_assert_eq!(services, desired.services.keys().copied().collect::<Vec<_>>());
             for (service, members) in &desired.services {
-                let ring = &world.rings[&world.vips[service]];
+                let (id, hash) = world.vips[service];
+                prop_assert_eq!(hash, desired.hash_input(service));
+                let ring = &world.rings[&id];
                 let named: BTreeSet<_> = ring.named.iter().map(|index| ring.members[index].0).collect();
                 let usable = members.iter().filter(|(_, spec)| spec.ring_weight() > 0).map(|(member, _)| *member);
                 prop_assert_eq!(named, usable.collect::<BTreeSet<_>>());
@@ -197,8 +223,49 @@ fn a_full_ring_says_so_and_keeps_the_rest() {
     let spec = MemberSpec { weight: 1, up: true, next_hop: None };
     let members = (0..1030_u32)
         .map(|n| (MemberKey { tunnel: std::net::Ipv4Addr::from(0x0a00_0000 + n).into(), mode: Mode::Ipip }, spec));
-    let desired = Desired { services: [(service(1), members.collect())].into(), ..Desired::default() };
+    let desired = Desired { services: [(service(0), members.collect())].into(), ..Desired::default() };
     let plan = plan(&desired, &Installed::default(), 0);
     assert_eq!(plan.no_room.len(), 1030 - (MEMBERS - 1));
     assert!(plan.changes.iter().any(|change| matches!(change, Change::PutVip { .. })));
+}
+
+fn on_ports(ports: std::ops::RangeInclusive<u16>) -> Service {
+    Service { ports: Ports::new(ports).expect("ports"), ..service(0) }
+}
+
+/// Carries out the plan for these services, each without backends, and gives the address's ranges after each change.
+fn install(installed: &mut Installed, services: &[Service]) -> Vec<PortRanges> {
+    let services = services.iter().map(|service| (*service, BTreeMap::new())).collect();
+    let plan = plan(&Desired { services, ..Desired::default() }, installed, 0);
+    plan.changes.iter().for_each(|change| installed.record(change));
+    let ranges = plan
+        .changes
+        .iter()
+        .map(|change| if let Change::PutAddress { ranges, .. } = change { Some(*ranges) } else { None });
+    ranges.flatten().collect()
+}
+
+#[test]
+fn a_range_keeps_its_place_while_others_come_and_go() {
+    let mut installed = Installed::default();
+    let [low, middle, high] = [on_ports(1000..=1999), on_ports(2000..=2999), on_ports(3000..=3999)];
+    let [both] = install(&mut installed, &[middle, high])[..] else { panic!("one change") };
+    // The new range is there before the old one goes.
+    let [three, without] = install(&mut installed, &[low, high])[..] else { panic!("two changes") };
+    assert_eq!(three.words[..2], both.words[..2]);
+    assert_eq!((without.words[0], without.words[1], without.words[2]), (0, both.words[1], three.words[2]));
+    assert!(install(&mut installed, &[low, high]).is_empty());
+}
+
+#[test]
+fn an_address_has_room_for_eight_ranges_and_says_so() {
+    let range = |number: u16| on_ports(1000 * number..=1000 * number + 9);
+    let mut installed = Installed::default();
+    let services: Vec<_> = (1..=8).map(range).collect();
+    install(&mut installed, &services);
+    let others: Vec<_> = (11..=18).map(range).collect();
+    assert_eq!(install(&mut installed, &others).len(), 1, "the old ranges give way");
+    let nine = (1..=9).map(|number| (range(number), BTreeMap::new())).collect();
+    let plan = plan(&Desired { services: nine, ..Desired::default() }, &Installed::default(), 0);
+    assert_eq!(plan.no_room, [NoRoom::Range { service: range(9) }]);
 }

@@ -1,8 +1,11 @@
 //! The room in the kernel's tables.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
 
-use xdp_lb_abi::{MAX_MEMBER_COUNTERS, MAX_VIPS};
+use xdp_lb_abi::{MAX_MEMBER_COUNTERS, MAX_VIPS, port_range::RANGES};
 
 use super::{Document, Located, Pool, Report, Vip};
 
@@ -41,5 +44,21 @@ pub(super) fn tables(document: &Document, vips: &[&Located<Vip>], pools: &[&Loca
              for {MAX_MEMBER_COUNTERS}"
         );
         report.error(section.at, message, "use smaller pools, or spread the VIPs over several groups of ingress nodes");
+    }
+}
+
+/// Reports VIP addresses with more ranges of ports than one has room for.
+pub(super) fn ranges(vips: &[&Located<Vip>], report: &mut Report) {
+    let mut ranges: HashMap<IpAddr, usize> = HashMap::new();
+    for vip in vips {
+        let (Ok(address), Ok(ports)) = (&vip.value.address, &vip.value.ports) else { continue };
+        let count = ranges.entry(address.value).or_default();
+        for range in ports.value.iter().flatten().filter(|ports| ports.value.single().is_none()) {
+            *count += 1;
+            if *count == RANGES + 1 {
+                let message = format!("{} has more than {RANGES} ranges of ports", address.value);
+                report.error(range.at, message, "join ranges, or use several VIP addresses");
+            }
+        }
     }
 }

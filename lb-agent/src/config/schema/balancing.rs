@@ -5,15 +5,15 @@
 
 use std::net::IpAddr;
 
-use xdp_lb::model::{MAX_WEIGHT, Mode, Protocol};
+use xdp_lb::model::{HashInput, MAX_WEIGHT, Mode, Ports, Protocol};
 
 use super::{
     super::{
         CheckTemplate,
-        decode::{Fields, List, list},
+        decode::{Elements, Fields, List, list},
         diagnostic::{Checked, Located, Report},
         scalar,
-        yaml::Node,
+        yaml::{Node, Value},
     },
     health_check::health_check,
 };
@@ -30,8 +30,9 @@ const PROTOCOLS: [(&str, Protocol); 2] = [("tcp", Protocol::Tcp), ("udp", Protoc
 pub(in super::super) struct Vip {
     pub(in super::super) name: Checked<Located<String>>,
     pub(in super::super) address: Checked<Located<IpAddr>>,
-    pub(in super::super) ports: Checked<List<u16>>,
+    pub(in super::super) ports: Checked<List<Ports>>,
     pub(in super::super) protocol: Checked<Located<Protocol>>,
+    pub(in super::super) hash: Checked<HashInput>,
     /// Name of the pool.
     pub(in super::super) pool: Checked<Located<String>>,
     pub(in super::super) check: Checked<Option<CheckTemplate>>,
@@ -59,13 +60,26 @@ pub(super) fn vip(node: &Node, report: &mut Report) -> Checked<Vip> {
     let vip = Vip {
         name: fields.required("name", scalar::name),
         address: fields.required("address", scalar::host_address),
-        ports: fields.required("ports", |node, report| list(node, report, scalar::port)),
+        ports: fields.required("ports", ports),
         protocol: fields.required("protocol", |node, report| scalar::choice(node, "a protocol", &PROTOCOLS, report)),
+        hash: fields.or("hash", HashInput::default(), hash),
         pool: fields.required("backends", scalar::name),
         check: optional_check(&mut fields),
     };
     fields.finish();
     Ok(vip)
+}
+
+/// A list of ports and ranges, or the word that stands for all of them.
+fn ports(node: &Node, report: &mut Report) -> Checked<Elements<Ports>> {
+    if matches!(&node.value, Value::Plain(word) if word == "any") {
+        return Ok(vec![Ok(Located { at: node.at, value: Ports::ANY })]);
+    }
+    list(node, report, scalar::ports)
+}
+
+fn hash(node: &Node, report: &mut Report) -> Checked<HashInput> {
+    scalar::choice(node, "what flows can be told apart by", &HashInput::NAMES, report)
 }
 
 pub(super) fn pool(node: &Node, report: &mut Report) -> Checked<Pool> {

@@ -2,12 +2,12 @@
 
 use std::{fs, path::Path};
 
-use xdp_lb::model::Protocol;
+use xdp_lb::model::{HashInput, Ports, Protocol};
 
 use super::*;
 
 fn service(address: &str, port: u16, protocol: Protocol) -> Service {
-    Service { address: address.parse().expect("an address literal"), port, protocol }
+    Service::new(address.parse().expect("an address literal"), port, protocol)
 }
 
 fn backend(name: &str, address: &str, weight: u16) -> BackendConfig {
@@ -18,6 +18,7 @@ fn backend(name: &str, address: &str, weight: u16) -> BackendConfig {
 #[test]
 fn every_key_of_the_ingress_role_arrives_in_the_config() {
     let web = ServiceConfig {
+        hash: HashInput::FiveTuple,
         name: "web".to_owned(),
         backends: vec![backend("web-1", "10.0.0.11", 0), backend("web-2", "2001:db8::12", 1000)],
         check: Some(CheckTemplate {
@@ -34,6 +35,7 @@ fn every_key_of_the_ingress_role_arrives_in_the_config() {
         }),
     };
     let dns = ServiceConfig {
+        hash: HashInput::FiveTuple,
         name: "dns".to_owned(),
         backends: vec![backend("dns-1", "10.0.0.21", 100)],
         check: Some(CheckTemplate {
@@ -184,4 +186,32 @@ fn bytes_that_are_not_utf8_have_a_place() {
     let error = load(&path).expect_err("the file is not UTF-8").to_string();
     fs::remove_file(&path).expect("the file was just written");
     assert_eq!(error, format!("{}:2:6: byte 0xff is not UTF-8; save the file as UTF-8", path.display()));
+}
+
+#[test]
+fn ports_are_single_or_ranges_or_any() {
+    let services = |ports: &str| {
+        let text = INGRESS.replace("ports: [53]", &format!("ports: {ports}\n    hash: source-address"));
+        let config = parse(&text).expect("a config without errors");
+        let dns = config.services.into_iter().filter(|(_, settings)| settings.name == "dns");
+        dns.map(|(service, settings)| {
+            assert_eq!(settings.hash, HashInput::SourceAddress);
+            service.ports
+        })
+        .collect::<Vec<_>>()
+    };
+    let ports = |range| Ports::new(range).expect("ports");
+    assert_eq!(services("any"), [Ports::ANY]);
+    assert_eq!(services("[53, 8000-8999, 60-60]"), [ports(53..=53), ports(60..=60), ports(8000..=8999)]);
+    assert_eq!(services("[1-65535]"), [Ports::ANY]);
+}
+
+#[test]
+fn a_single_port_may_lie_in_the_range_of_another_vip() {
+    let both = INGRESS.replace(
+        "address: 2001:db8:1::10\n    ports: [53]\n    protocol: udp",
+        "address: 192.0.2.10\n    ports: any\n    protocol: tcp",
+    );
+    assert_ne!(both, INGRESS);
+    assert_eq!(parse(&both).expect("a config without errors").services.len(), 3);
 }

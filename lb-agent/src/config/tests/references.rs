@@ -11,6 +11,24 @@ use super::*;
 #[case::port_twice_in_a_vip("[80, 443]", "[80, 80]", &[
     "16:17: service 192.0.2.10:80/tcp is already declared in line 16 by VIP `web`; keep one of the two",
 ])]
+#[case::port_in_a_range_of_the_same_vip("[80, 443]", "[80, 1-100]", &[
+    "16:17: service 192.0.2.10:1-100/tcp overlaps ports 80 in line 16 by VIP `web`; let every port be in one of them only",
+])]
+#[case::range_without_a_port_to_check(
+    "[53]\n    protocol: udp\n    backends: dns-pool\n    health_check: {type: tcp, port: 5353,",
+    "any\n    protocol: udp\n    backends: dns-pool\n    health_check: {type: tcp,",
+    &["21:12: ports any have a health check that does not say which port to ask; give the health check a `port`"],
+)]
+#[case::overlapping_ranges("[53]", "[50-60, 60-70, 70-75]", &[
+    "21:20: service [2001:db8:1::10]:60-70/udp overlaps ports 50-60 in line 21 by VIP `dns`; let every port be in one of \
+     them only",
+])]
+#[case::any_port_twice("[53]", "[1-65535, 1-65535]", &[
+    "21:22: service [2001:db8:1::10]:any/udp is already declared in line 21 by VIP `dns`; keep one of the two",
+])]
+#[case::nine_ranges("[53]", "[1-2, 3-4, 5-6, 7-8, 11-12, 13-14, 15-16, 17-18, 20, 21-22]", &[
+    "21:65: 2001:db8:1::10 has more than 8 ranges of ports; join ranges, or use several VIP addresses",
+])]
 #[case::service_of_two_vips(
     "  - name: dns\n    address: 2001:db8:1::10\n    ports: [53]\n    protocol: udp",
     "  - name: dns\n    address: 192.0.2.10\n    ports: [443]\n    protocol: tcp",

@@ -53,6 +53,24 @@ use super::*;
 #[case::port_by_name("[53]", "[domain]", &[
     "21:13: `domain` is not a port; write a whole number from 1 to 65535",
 ])]
+#[case::range_upside_down("[53]", "[54-53]", &[
+    "21:13: `54-53` is not a range of ports; write FIRST-LAST without spaces, from 1 to 65535, the lower first; or \
+     `ports: any`",
+])]
+#[case::range_from_port_zero("[53]", "[0-53]", &[
+    "21:13: `0-53` is not a range of ports; write FIRST-LAST without spaces, from 1 to 65535, the lower first; or \
+     `ports: any`",
+])]
+#[case::range_without_end("[53]", "[1024-]", &[
+    "21:13: `1024-` is not a range of ports; write FIRST-LAST without spaces, from 1 to 65535, the lower first; or \
+     `ports: any`",
+])]
+#[case::any_port_in_a_list("[53]", "[any]", &[
+    "21:13: `any` is not a port; write a whole number from 1 to 65535",
+])]
+#[case::unknown_hash("[53]", "[53]\n    hash: source-adress", &[
+    "22:11: `source-adress` is not what flows can be told apart by; did you mean `source-address`?",
+])]
 #[case::negative_weight("weight: 0}", "weight: -1}", &[
     "38:51: `-1` is not a weight; write a whole number from 0 to 1000",
 ])]
