@@ -44,6 +44,8 @@ pub struct Config {
     pub interfaces: Vec<Interface>,
     /// What the program is loaded with (role ingress).
     pub forwarding: Forwarding,
+    /// What the program answers itself.
+    pub icmp: Icmp,
     /// Services with their backends; empty for role backend.
     pub services: BTreeMap<Service, ServiceConfig>,
     /// What is decapsulated; present for role backend only.
@@ -108,6 +110,23 @@ pub struct Forwarding {
 impl Default for Forwarding {
     fn default() -> Self {
         Self { hash_seed: 0, decrement_ttl: true, check_tcp_flags: true, gue_port: DEFAULT_GUE_PORT }
+    }
+}
+
+/// What the program answers itself, in the VIPs' names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Icmp {
+    /// Answer echo requests to VIP addresses.
+    pub echo_reply: bool,
+    /// Tell senders of packets that are too long for the way to a backend, also where they may be fragmented.
+    pub too_big_reply: bool,
+    /// Answers per second and CPU, at least 1.
+    pub rate: u32,
+}
+
+impl Default for Icmp {
+    fn default() -> Self {
+        Self { echo_reply: true, too_big_reply: true, rate: 1000 }
     }
 }
 

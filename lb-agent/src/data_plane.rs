@@ -18,7 +18,7 @@ use xdp_lb::{
 };
 use xdp_lb_abi::{DEFAULT_GUE_PORT, Gates};
 
-use crate::config::{BackendRole, Config, Forwarding};
+use crate::config::{BackendRole, Config, Forwarding, Icmp};
 
 /// A data plane that cannot be brought into the wanted state.
 #[derive(Debug, thiserror::Error)]
@@ -206,12 +206,15 @@ impl Maps {
 
 fn program_kind(config: &Config) -> ProgramKind {
     let Forwarding { hash_seed, decrement_ttl, check_tcp_flags, gue_port } = config.forwarding;
+    let Icmp { echo_reply, too_big_reply, rate } = config.icmp;
     match config.role {
         Role::Ingress => {
             let gates = Gates::default()
                 .with(Gates::DECREMENT_TTL, decrement_ttl)
-                .with(Gates::CHECK_TCP_FLAGS, check_tcp_flags);
-            ProgramKind::Balancer { hash_seed, gates, gue_port }
+                .with(Gates::CHECK_TCP_FLAGS, check_tcp_flags)
+                .with(Gates::ECHO_REPLY, echo_reply)
+                .with(Gates::TOO_BIG_REPLY, too_big_reply);
+            ProgramKind::Balancer { hash_seed, gates, gue_port, icmp_rate: rate }
         }
         Role::Backend => ProgramKind::Decapsulator {
             gue_port: config.backend.as_ref().map_or(DEFAULT_GUE_PORT, |backend| backend.gue_port),

@@ -3,6 +3,7 @@
 mod beds;
 mod demo;
 mod failover;
+mod icmp;
 mod interfaces;
 mod lifecycle;
 mod modes;

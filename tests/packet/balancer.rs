@@ -36,6 +36,10 @@ pub(crate) enum Expected {
     Forwarded { service: Service, backend: IpAddr, frame: Vec<u8> },
     /// It goes to this node's own stack as it is, counted for this backend.
     Delivered { service: Service, backend: IpAddr },
+    /// An ICMP error: it leaves as this frame, counted for the backend of the flow it is about.
+    Related { service: Service, backend: IpAddr, frame: Vec<u8> },
+    /// It goes back as this frame.
+    Replied(Reason, CountedAt, Vec<u8>),
     /// It is not changed.
     Unchanged(Reason, CountedAt),
 }
@@ -66,7 +70,8 @@ impl Balancer {
         let bpffs = BpfFs::mount(scratch.path().join("bpf")).expect("a BPF file system");
         let pins = Pins::new(bpffs.path());
         let lock = pins.prepare().expect("the pin directory");
-        let kind = ProgramKind::Balancer { hash_seed: world.hash_seed, gates: world.gates, gue_port: GUE_PORT };
+        let (hash_seed, gates, icmp_rate) = (world.hash_seed, world.gates, world.icmp_rate);
+        let kind = ProgramKind::Balancer { hash_seed, gates, gue_port: GUE_PORT, icmp_rate };
         let program = Program::load(&pins, &lock, kind).expect("the program loads");
         let (mut writer, mut installed) = Writer::open(Tables::open(&pins).expect("the maps")).expect("a writer");
         let plan = plan(&world.desired, &installed, world.hash_seed);
@@ -119,7 +124,7 @@ impl Balancer {
         let reasons: Vec<_> = counted.packets.iter().map(|((_, reason), packets)| (*reason, *packets)).collect();
         let [(reason, 1)] = reasons[..] else { panic!("{given}: counted under {reasons:?}") };
         assert_eq!(output.action, action(reason), "{given}: {}", reason.name());
-        if reason.kind() != ReasonKind::Forward {
+        if !matches!(reason.kind(), ReasonKind::Forward | ReasonKind::Reply) {
             assert_eq!(output.frame, frame, "{given}: {} changed the packet", reason.name());
         }
         reason
@@ -137,6 +142,11 @@ impl Balancer {
                 let members = BTreeMap::from([(self.counter(*service, *backend), (1, bytes))]);
                 (Reason::LocalBackend, self.id(CountedAt::Service(*service)), frame, members)
             }
+            Expected::Related { service, backend, frame } => {
+                let members = BTreeMap::from([(self.counter(*service, *backend), (1, bytes))]);
+                (Reason::ForwardedIcmpError, self.id(CountedAt::Service(*service)), frame.as_slice(), members)
+            }
+            Expected::Replied(reason, at, frame) => (*reason, self.id(*at), frame.as_slice(), BTreeMap::new()),
             Expected::Unchanged(reason, at) => (*reason, self.id(*at), frame, BTreeMap::new()),
         };
         let packets = BTreeMap::from([((id, reason), 1)]);
@@ -202,7 +212,7 @@ impl Counts {
 
 pub(crate) fn action(reason: Reason) -> Action {
     match reason.kind() {
-        ReasonKind::Forward => Action::Transmit,
+        ReasonKind::Forward | ReasonKind::Reply => Action::Transmit,
         ReasonKind::Deliver | ReasonKind::Pass => Action::Pass,
         ReasonKind::Drop => Action::Drop,
     }

@@ -12,6 +12,7 @@ use xdp_lb_tests::builder::{
 
 use crate::{
     balancer::{Balancer, CountedAt, Expected},
+    told::{Told, answer},
     world::{
         BACKEND_V4, BACKEND_V6, CLIENT_PORT, CLIENT_V4, CLIENT_V6, DNS, HTTP, MTU, V4_IN_V4, V4_IN_V6, V6_IN_V4,
         V6_IN_V6, Way, World,
@@ -137,8 +138,10 @@ fn packets_of_every_size_up_to_the_mtu_are_forwarded_and_no_longer_ones() {
         }
         let segment = Tcp { data: vec![0x5a; longest + 1], ..Tcp::between(CLIENT_PORT, HTTP) };
         let service = Service::new(vip, HTTP, Protocol::Tcp);
-        let expected = Expected::Unchanged(Reason::TooBig, CountedAt::Service(service));
-        balancer.check(&format!("{name}, a byte too long"), &frame(&packet_to(vip, &segment)), &expected);
+        let incoming = frame(&packet_to(vip, &segment));
+        let told = answer(&incoming, Told::TooBig(MTU - outer as u16));
+        let expected = Expected::Replied(Reason::PacketTooBig, CountedAt::Service(service), told);
+        balancer.check(&format!("{name}, a byte too long"), &incoming, &expected);
     }
 }
 

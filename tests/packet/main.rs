@@ -8,25 +8,32 @@ mod choice;
 mod cut_frames;
 mod decapsulation;
 mod decapsulator;
+mod echo;
 mod forwarding;
+mod icmp_errors;
 mod modes;
 mod random;
 mod ranges;
 mod refusals;
 mod test_run;
+mod told;
 mod world;
 
 /// A reason that no case expects is a reason that nobody knows to be right.
 #[test]
 fn every_reason_has_a_case() {
     let cases = [
+        include_str!("balancer.rs"),
         include_str!("choice.rs"),
         include_str!("cut_frames.rs"),
         include_str!("decapsulation.rs"),
+        include_str!("echo.rs"),
         include_str!("forwarding.rs"),
+        include_str!("icmp_errors.rs"),
         include_str!("modes.rs"),
         include_str!("random.rs"),
         include_str!("refusals.rs"),
+        include_str!("told.rs"),
     ]
     .concat();
     for reason in xdp_lb_abi::Reason::ALL {

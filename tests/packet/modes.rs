@@ -17,6 +17,7 @@ use crate::{
     balancer::{Balancer, CountedAt, Expected},
     decapsulator::Decapsulator,
     forwarding::{COMBINATIONS, packet_to},
+    told::{Told, answer},
     world::{CLIENT_PORT, CLIENT_V4, CLIENT_V6, DNS, GUE_PORT, HTTP, MTU, Way, World},
 };
 
@@ -84,8 +85,10 @@ fn l2_needs_no_room_in_front_of_the_packet_and_none_of_the_mtu() {
         let expected =
             Expected::Forwarded { service: http(vip), backend, frame: world.tunnel(backend).pass_on(&longest) };
         balancer.check_with_room(name, &longest, 0, &expected);
-        let expected = Expected::Unchanged(Reason::TooBig, CountedAt::Service(http(vip)));
-        balancer.check(&format!("{name}, a byte too long"), &segment_of(vip, usize::from(MTU) + 1), &expected);
+        let incoming = segment_of(vip, usize::from(MTU) + 1);
+        let told = answer(&incoming, Told::TooBig(MTU));
+        let expected = Expected::Replied(Reason::PacketTooBig, CountedAt::Service(http(vip)), told);
+        balancer.check(&format!("{name}, a byte too long"), &incoming, &expected);
     }
 }
 
@@ -139,8 +142,10 @@ fn gue_takes_its_headers_from_the_mtu_and_the_room_in_front_of_the_packet() {
         let longest = segment_of(vip, usize::from(MTU) - headers);
         let expected = Expected::Forwarded { service: http(vip), backend, frame: gue(&world, backend).wrap(&longest) };
         balancer.check_with_room(name, &longest, headers, &expected);
-        let too_big = Expected::Unchanged(Reason::TooBig, CountedAt::Service(http(vip)));
-        balancer.check(&format!("{name}, a byte too long"), &segment_of(vip, usize::from(MTU) - headers + 1), &too_big);
+        let incoming = segment_of(vip, usize::from(MTU) - headers + 1);
+        let told = answer(&incoming, Told::TooBig(MTU - headers as u16));
+        let too_big = Expected::Replied(Reason::PacketTooBig, CountedAt::Service(http(vip)), told);
+        balancer.check(&format!("{name}, a byte too long"), &incoming, &too_big);
         let no_room = Expected::Unchanged(Reason::NoHeadroom, CountedAt::Service(http(vip)));
         balancer.check_with_room(&format!("{name}, no room"), &segment_of(vip, 100), headers - 4, &no_room);
     }

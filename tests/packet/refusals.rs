@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use xdp_lb::model::{NextHopSpec, Protocol, Service};
 use xdp_lb_abi::Reason;
 use xdp_lb_tests::builder::{
-    Frame, Ipv4, Ipv6, Raw, Tcp, Udp,
+    Frame, Icmp, Ipv4, Ipv6, Raw, Tcp, Udp,
     frame::{self, frame},
     ipv4::MORE_FRAGMENTS,
     ipv6::Extension,
@@ -123,13 +123,14 @@ fn protocols_other_than_tcp_and_udp_are_dropped_at_a_vip() {
     let sctp = Raw { protocol: protocol::SCTP, bytes: vec![0; 12] };
     let neighbour_discovery = Raw::icmpv6(135);
     let fragment_header = Raw { protocol: protocol::IPV6_FRAGMENT, bytes: vec![protocol::TCP; 8] };
+    let timestamp = Icmp::v4(13, 0, [0; 4], &[0; 12]);
     let nothing = Raw { protocol: 0, bytes: Vec::new() };
     let behind = |extensions| frame(&Ipv6 { extensions, ..v6() }.carrying(&tcp()));
     let five = vec![Extension::DestinationOptions(1); 5];
     let mobility = vec![Extension::Other(135, vec![0, 5, 0, 0, 0, 0, 0])];
     check_all([
-        ("a ping", frame(&v4().carrying(&Raw::echo_request())), Reason::UnsupportedProtocol, Address(VIP_V4)),
-        ("a ping in IPv6", frame(&v6().carrying(&Raw::icmpv6(128))), Reason::UnsupportedProtocol, Address(VIP_V6)),
+        ("a timestamp request", frame(&v4().carrying(&timestamp)), Reason::UnsupportedProtocol, Address(VIP_V4)),
+        ("a multicast query", frame(&v6().carrying(&Raw::icmpv6(130))), Reason::UnsupportedProtocol, Address(VIP_V6)),
         ("SCTP", frame(&v4().carrying(&sctp)), Reason::UnsupportedProtocol, Address(VIP_V4)),
         (
             "ICMPv6 in IPv4",
@@ -266,23 +267,18 @@ fn tcp_flags_that_no_sender_sets_are_dropped() {
 }
 
 #[test]
-fn a_packet_at_its_last_hop_is_dropped() {
+fn a_packet_behind_its_last_hop_is_dropped() {
     let v4_at = |ttl| frame(&Ipv4 { ttl, ..v4() }.carrying(&tcp()));
     let v6_at = |hop_limit| frame(&Ipv6 { hop_limit, ..v6() }.carrying(&tcp()));
-    let cases = |highest| {
-        (0..=highest).flat_map(move |ttl| {
-            [
-                ("TTL", v4_at(ttl), Reason::TtlExpired, http(VIP_V4)),
-                ("hop limit", v6_at(ttl), Reason::TtlExpired, http(VIP_V6)),
-            ]
-        })
+    let cases = || {
+        [("TTL", v4_at(0), Reason::TtlExpired, http(VIP_V4)), ("hop limit", v6_at(0), Reason::TtlExpired, http(VIP_V6))]
     };
-    check_all(cases(1));
+    check_all(cases());
 
     let mut world = World::all_combinations();
     world.gates = xdp_lb_abi::Gates::default();
     let mut balancer = Balancer::new(&world);
-    for (given, frame, reason, at) in cases(0) {
+    for (given, frame, reason, at) in cases() {
         balancer.check(&format!("{given}, and TTLs are not lowered"), &frame, &Unchanged(reason, at));
     }
 }

@@ -53,14 +53,16 @@ pub(crate) const MTU: u16 = 1600;
 pub(crate) struct World {
     pub(crate) gates: Gates,
     pub(crate) hash_seed: u64,
+    pub(crate) icmp_rate: u32,
     pub(crate) desired: Desired,
 }
 
 impl World {
-    /// Both optional checks on, no services.
+    /// All optional features on, no services.
     pub(crate) fn empty() -> Self {
-        let gates = Gates::default().with(Gates::DECREMENT_TTL, true).with(Gates::CHECK_TCP_FLAGS, true);
-        Self { gates, hash_seed: 0x5ca1_ab1e, desired: Desired::default() }
+        let on = [Gates::DECREMENT_TTL, Gates::CHECK_TCP_FLAGS, Gates::ECHO_REPLY, Gates::TOO_BIG_REPLY];
+        let gates = on.into_iter().fold(Gates::default(), |gates, gate| gates.with(gate, true));
+        Self { gates, hash_seed: 0x5ca1_ab1e, icmp_rate: 1_000_000, desired: Desired::default() }
     }
 
     /// TCP and UDP on a VIP for each combination of families.

@@ -7,6 +7,7 @@
 pub mod checksum;
 pub mod flow_hash;
 pub mod frame;
+pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod transport;
@@ -14,6 +15,7 @@ pub mod tunnel;
 
 pub use self::{
     frame::Frame,
+    icmp::Icmp,
     ipv4::Ipv4,
     ipv6::Ipv6,
     transport::{Payload, Raw, Tcp, Udp},

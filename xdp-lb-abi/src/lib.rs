@@ -53,6 +53,8 @@ pub mod map {
     pub const VIP_COUNTERS: &str = "VIP_COUNTERS";
     /// `PerCpuArray<MemberCounters>`, indexed by a member's counter index.
     pub const MEMBER_COUNTERS: &str = "MEMBER_COUNTERS";
+    /// `PerCpuArray<u64>` with one element: when this CPU's bucket of ICMP answers is full again, in nanoseconds.
+    pub const REPLY_PACING: &str = "REPLY_PACING";
     /// `Array<Settings>` with one element: what the running program was loaded with.
     pub const SETTINGS: &str = "SETTINGS";
     /// `HashMap<VipKey, u32>`: addresses that tunnelled packets may be sent to on a backend (port and protocol are 0).
@@ -77,6 +79,8 @@ pub mod program {
 pub mod global {
     /// `u64`: seed of the flow hash; equal on all nodes that share VIPs.
     pub const HASH_SEED: &str = "HASH_SEED";
+    /// `u64`: least time between two answers of a CPU, in nanoseconds (see [`crate::settings::icmp_interval`]).
+    pub const ICMP_INTERVAL: &str = "ICMP_INTERVAL";
     /// `u64`: [`crate::Gates`] of the optional features.
     pub const GATES: &str = "GATES";
     /// `u16`: UDP port of GUE packets, in host order.

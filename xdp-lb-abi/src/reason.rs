@@ -7,6 +7,8 @@ pub enum ReasonKind {
     Forward,
     /// For this node: handed to its stack, taken out of its tunnel where it was in one.
     Deliver,
+    /// Answered by the program itself: a packet goes back to where this one came from.
+    Reply,
     /// None of our business: handed to the node's stack untouched.
     Pass,
     /// Dropped.
@@ -19,6 +21,7 @@ impl ReasonKind {
         match self {
             Self::Forward => "forward",
             Self::Deliver => "deliver",
+            Self::Reply => "reply",
             Self::Pass => "pass",
             Self::Drop => "drop",
         }
@@ -60,6 +63,14 @@ macro_rules! reasons {
 reasons! {
     /// Sent to a backend.
     Forwarded = "forwarded", Forward;
+    /// An ICMP error about a flow to a service: sent to the backend of that flow.
+    ForwardedIcmpError = "forwarded_icmp_error", Forward;
+    /// An echo request (ping) to a VIP address, answered.
+    EchoReply = "echo_reply", Reply;
+    /// With its encapsulation the packet is longer than the MTU on the way to the backend, and its sender was told.
+    PacketTooBig = "packet_too_big", Reply;
+    /// The TTL or hop limit ends here, and the sender was told.
+    TimeExceeded = "time_exceeded", Reply;
     /// Not IPv4 or IPv6 (ARP, VLAN-tagged and other frames), or too short to tell.
     NotIp = "not_ip", Pass;
     /// The destination is not a VIP address.
@@ -76,7 +87,8 @@ reasons! {
     NextHopUnresolved = "next_hop_unresolved", Drop;
     /// The way to the backend leaves by another interface than the one the packet came in by.
     OtherInterface = "other_interface", Drop;
-    /// With its encapsulation the packet is longer than the MTU on the way to the backend.
+    /// With its encapsulation the packet is longer than the MTU on the way to the backend, and its sender is not told: it
+    /// is an ICMP error itself, or may be fragmented and `icmp.too_big` is `drop`.
     TooBig = "too_big", Drop;
     /// A fragment of a packet for a VIP address.
     Fragment = "fragment", Drop;
@@ -88,8 +100,15 @@ reasons! {
     BadLength = "bad_length", Drop;
     /// For a VIP address, and the TCP flags are a combination that no sender sets.
     BadTcpFlags = "bad_tcp_flags", Drop;
-    /// For a VIP address, and the TTL or hop limit ends here.
+    /// For a VIP address, and the TTL or hop limit ends here, but it is 0 or an ICMP error's.
     TtlExpired = "ttl_expired", Drop;
+    /// An ICMP error that quotes no flow to a service of this VIP address.
+    IcmpErrorUnmatched = "icmp_error_unmatched", Drop;
+    /// An answer was due, and this CPU sends no more of them per second (`icmp.rate`).
+    IcmpRateLimited = "icmp_rate_limited", Drop;
+    /// An answer was due, but not to this sender: its address is no single host's, or its frame went to many (RFC 1122,
+    /// section 3.2.2).
+    NoReplyAddress = "no_reply_address", Drop;
     /// The driver left no room in front of the packet for the outer header.
     NoHeadroom = "no_headroom", Drop;
     /// A table holds a value that this version of the program does not know.

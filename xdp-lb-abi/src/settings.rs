@@ -13,6 +13,10 @@ impl Gates {
     pub const DECREMENT_TTL: Self = Self(1 << 0);
     /// Drop TCP packets with flags that no sender sets together.
     pub const CHECK_TCP_FLAGS: Self = Self(1 << 1);
+    /// Answer echo requests to VIP addresses.
+    pub const ECHO_REPLY: Self = Self(1 << 2);
+    /// Tell senders of packets that are too long, although they may be fragmented (IPv4 without "don't fragment").
+    pub const TOO_BIG_REPLY: Self = Self(1 << 3);
 
     /// Whether all features of `other` are on.
     #[inline(always)]
@@ -24,6 +28,14 @@ impl Gates {
     #[must_use]
     pub const fn with(self, other: Self, on: bool) -> Self {
         if on { Self(self.0 | other.0) } else { Self(self.0 & !other.0) }
+    }
+}
+
+/// Nanoseconds between two answers of a CPU that may send `rate` of them per second.
+pub const fn icmp_interval(rate: u32) -> u64 {
+    match rate {
+        0 => u64::MAX / 2,
+        rate => 1_000_000_000 / rate as u64,
     }
 }
 
@@ -42,5 +54,7 @@ pub struct Settings {
     /// UDP port that GUE packets are sent to.
     pub gue_port: u16,
     /// Zero.
-    pub zero: [u16; 3],
+    pub zero: u16,
+    /// ICMP answers per second and CPU (see [`icmp_interval`]).
+    pub icmp_rate: u32,
 }

@@ -12,6 +12,9 @@ pub const TCP_LEN: usize = 20;
 pub const UDP_LEN: usize = 8;
 /// Length of what all `ICMPv6` messages begin with: type, code, checksum.
 pub const ICMPV6_LEN: usize = 4;
+/// Length of the header of the ICMP and `ICMPv6` messages that matter here: type, code, checksum, and four bytes whose
+/// meaning depends on the type.
+pub const ICMP_LEN: usize = 8;
 
 /// Ether types in network order: as they stand in the frame.
 pub mod ether_type {
@@ -23,6 +26,8 @@ pub mod ether_type {
 
 /// IP protocol numbers.
 pub mod protocol {
+    /// ICMP.
+    pub const ICMP: u8 = 1;
     /// IPv4 in IP (RFC 2003).
     pub const IPV4: u8 = 4;
     /// TCP.
@@ -43,6 +48,38 @@ pub mod protocol {
     pub const ICMPV6: u8 = 58;
     /// IPv6 destination options.
     pub const IPV6_DESTINATION_OPTIONS: u8 = 60;
+}
+
+/// Types of ICMP messages (RFC 792).
+pub mod icmp {
+    /// Echo reply.
+    pub const ECHO_REPLY: u8 = 0;
+    /// Error: destination unreachable.
+    pub const DESTINATION_UNREACHABLE: u8 = 3;
+    /// Code of "destination unreachable": fragmentation needed and not allowed (RFC 1191).
+    pub const FRAGMENTATION_NEEDED: u8 = 4;
+    /// Echo request.
+    pub const ECHO_REQUEST: u8 = 8;
+    /// Error: time exceeded.
+    pub const TIME_EXCEEDED: u8 = 11;
+    /// Error: parameter problem.
+    pub const PARAMETER_PROBLEM: u8 = 12;
+}
+
+/// Types of `ICMPv6` messages (RFC 4443).
+pub mod icmpv6 {
+    /// Error: destination unreachable.
+    pub const DESTINATION_UNREACHABLE: u8 = 1;
+    /// Error: packet too big.
+    pub const PACKET_TOO_BIG: u8 = 2;
+    /// Error: time exceeded.
+    pub const TIME_EXCEEDED: u8 = 3;
+    /// Error: parameter problem.
+    pub const PARAMETER_PROBLEM: u8 = 4;
+    /// Echo request.
+    pub const ECHO_REQUEST: u8 = 128;
+    /// Echo reply.
+    pub const ECHO_REPLY: u8 = 129;
 }
 
 /// The IPv6 fragment header (RFC 8200, section 4.5).
@@ -71,6 +108,8 @@ pub mod tcp_flag {
 
 /// IPv4 "more fragments" and fragment offset, in network order: all clear in a packet that is whole.
 pub const IPV4_FRAGMENT_MASK_BE: u16 = 0x3fff_u16.to_be();
+/// IPv4 fragment offset, in network order: clear in whole packets and first fragments.
+pub const IPV4_OFFSET_MASK_BE: u16 = 0x1fff_u16.to_be();
 /// IPv4 "don't fragment", with everything else in that field zero.
 pub const IPV4_DONT_FRAGMENT: u16 = 0x4000;
 /// `ICMPv6` types of neighbour discovery: router solicitation to redirect (RFC 4861, section 4).

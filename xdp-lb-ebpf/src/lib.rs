@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! balance:      parse -> look up the service -> check -> select a backend -> resolve its next hop -> encapsulate
+//!                     -> or reply
 //! decapsulate:  parse -> is it a tunnel's? -> is the source ours? -> is the inner packet for a VIP? -> unwrap
 //! ```
 //!
@@ -22,11 +23,14 @@ pub mod flow;
 pub mod headers;
 pub mod lookup;
 pub mod next_hop;
+pub mod pacing;
 pub mod packet;
 pub mod parse;
 pub mod pipeline;
 #[cfg(feature = "program")]
 pub mod program;
+pub mod quote;
+pub mod reply;
 pub mod select;
 pub mod tables;
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 use core::ops::ControlFlow::{Break, Continue};
 
-use xdp_lb_abi::{HashInput, Reason, Vip, VipFlags, VipKey, VipKind};
+use xdp_lb_abi::{Addr, HashInput, Reason, Vip, VipFlags, VipKey, VipKind};
 
 use crate::{
+    packet::Frame,
     parse::{Packet, Transport},
+    quote::{self, Flow},
     tables::Tables,
     verdict::{Step, Verdict},
 };
@@ -17,48 +19,53 @@ pub struct Service {
     pub vip: u32,
     /// What tells its flows apart.
     pub hash: HashInput,
-    /// The packet's transport header, which is known to be sound.
+    /// Address of the client.
+    pub client: Addr,
+    /// The packet's transport header, which is known to be sound; of an ICMP error the flow that it quotes.
     pub transport: Transport,
 }
 
 /// Finds the service: the one on the packet's port, else the one that has it in a range. Everything that is for none
 /// gets its verdict here.
 #[inline(always)]
-pub fn service(packet: &Packet, tables: &impl Tables) -> Step<Service> {
-    let reason = match packet.transport {
-        Ok(transport) => {
-            let port_be = transport.destination_port_be;
-            let key = VipKey::of_packet(packet.destination, packet.family, port_be, packet.protocol);
+pub fn service(frame: &impl Frame, packet: &Packet, tables: &impl Tables) -> Step<Service> {
+    let (flow, without) = match packet.transport {
+        Ok(transport) => (Ok(Flow { client: packet.source, protocol: packet.protocol, transport }), Reason::NoService),
+        Err(Reason::ForwardedIcmpError) => (quote::flow(frame, packet), Reason::IcmpErrorUnmatched),
+        Err(reason) => (Err(Verdict::of_no_vip(reason)), reason),
+    };
+    let reason = match flow {
+        Ok(Flow { client, protocol, transport }) => {
+            let key = VipKey::of_packet(packet.destination, packet.family, transport.destination_port_be, protocol);
             match tables.vip(&key) {
                 Some(vip) if vip.kind() == Some(VipKind::Service) => {
-                    return Continue(Service { vip: vip.id, hash: HashInput::decode(vip.hash), transport });
+                    return Continue(Service { vip: vip.id, hash: HashInput::decode(vip.hash), client, transport });
                 }
                 Some(vip) => return Break(Verdict::new(vip.id, Reason::CorruptTable)),
-                None => Reason::NoService,
+                None => without,
             }
         }
-        Err(reason) => reason,
+        Err(verdict) => verdict.reason(),
     };
     let Some(address) = tables.vip(&VipKey::of_address(packet.destination, packet.family)) else {
         return Break(Verdict::of_no_vip(Reason::NotVip));
     };
-    match packet.transport {
-        Ok(transport) if address.flags.has(VipFlags::HAS_RANGES) => {
-            in_range(address, packet.protocol, transport, tables)
-        }
+    match flow {
+        Ok(flow) if address.flags.has(VipFlags::HAS_RANGES) => in_range(address, flow, without, tables),
         Ok(_) | Err(_) => Break(without_service(address, reason)),
     }
 }
 
-/// Finds the service among the address's ranges.
+/// Finds the service among the address's ranges; `without` is why there is none.
 #[inline(always)]
-fn in_range(address: Vip, protocol: u8, transport: Transport, tables: &impl Tables) -> Step<Service> {
+fn in_range(address: Vip, flow: Flow, without: Reason, tables: &impl Tables) -> Step<Service> {
+    let Flow { client, protocol, transport } = flow;
     let Some(ranges) = tables.port_ranges(address.id) else {
         return Break(Verdict::new(address.id, Reason::CorruptTable));
     };
     match ranges.find(u16::from_be(transport.destination_port_be), protocol) {
-        Some(range) => Continue(Service { vip: range.id.into(), hash: range.hash, transport }),
-        None => Break(without_service(address, Reason::NoService)),
+        Some(range) => Continue(Service { vip: range.id.into(), hash: range.hash, client, transport }),
+        None => Break(without_service(address, without)),
     }
 }
 

@@ -2,11 +2,12 @@
 
 use core::ops::ControlFlow::{Break, Continue};
 
-use xdp_lb_abi::{Addr, Reason, next_hop::Link};
+use xdp_lb_abi::{Addr, Family, Gates, Reason, next_hop::Link};
 
 use crate::{
     encapsulate::outer_len,
-    packet::Frame,
+    headers::{ETHERNET_LEN, IPV4_DONT_FRAGMENT, IPV4_LEN, protocol},
+    packet::{Frame, Window},
     parse::Packet,
     select::Backend,
     tables::Tables,
@@ -37,8 +38,30 @@ pub fn resolve(vip: u32, frame: &impl Frame, packet: &Packet, backend: &Backend,
     if entry.interface() != u64::from(frame.ingress_interface()) {
         return stop(Reason::OtherInterface);
     }
-    if packet.length + outer_len(backend.encapsulation) as u32 > u32::from(Link::mtu_of(link)) {
-        return stop(Reason::TooBig);
+    let (mtu, outer) = (Link::mtu_of(link), outer_len(backend.encapsulation) as u16);
+    if packet.length + u32::from(outer) > u32::from(mtu) {
+        return Break(too_big(vip, frame, packet, mtu.saturating_sub(outer), tables.gates()));
     }
     Continue(Egress { macs: Link::frame_addresses(link, entry.egress()), source: entry.source() })
+}
+
+/// The verdict on a packet that is longer than `mtu`: its sender is told, unless it is an ICMP error (RFC 1122, section
+/// 3.2.2) or may be fragmented and nobody wants such senders told.
+#[inline(always)]
+fn too_big(vip: u32, frame: &impl Frame, packet: &Packet, mtu: u16, gates: Gates) -> Verdict {
+    let is_error = matches!(packet.protocol, protocol::ICMP | protocol::ICMPV6);
+    let is_told = match packet.family {
+        Family::V4 => gates.has(Gates::TOO_BIG_REPLY) || must_not_be_fragmented(frame),
+        Family::V6 => true,
+    };
+    if is_error || !is_told {
+        return Verdict::new(vip, Reason::TooBig);
+    }
+    Verdict::new(vip, Reason::PacketTooBig).with_mtu(mtu)
+}
+
+#[inline(always)]
+fn must_not_be_fragmented(frame: &impl Frame) -> bool {
+    let header = Window::<IPV4_LEN>::at(frame, ETHERNET_LEN);
+    header.is_some_and(|header| header.number::<6>() & IPV4_DONT_FRAGMENT != 0)
 }

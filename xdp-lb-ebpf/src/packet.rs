@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 /// # Safety
 ///
 /// `data()..data_end()` must be readable and writable memory for as long as the frame is borrowed, until
-/// [`Frame::grow_head`] or [`Frame::shrink_head`] is called. No Rust reference into it may exist.
+/// [`Frame::grow_head`], [`Frame::shrink_head`] or [`Frame::shrink_tail`] is called. No Rust reference into it may exist.
 pub unsafe trait Frame {
     /// Address of the first byte.
     fn data(&self) -> usize;
@@ -24,11 +24,14 @@ pub unsafe trait Frame {
     /// Takes `bytes` bytes away from the front.
     fn shrink_head(&mut self, bytes: usize) -> Result<(), NoRoom>;
 
+    /// Takes `bytes` bytes away from the end.
+    fn shrink_tail(&mut self, bytes: usize) -> Result<(), NoRoom>;
+
     /// Index of the interface that the frame came in by.
     fn ingress_interface(&self) -> u32;
 }
 
-/// The head of a frame cannot be moved that far.
+/// The head or the end of a frame cannot be moved that far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRoom;
 

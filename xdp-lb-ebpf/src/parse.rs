@@ -14,8 +14,8 @@ use xdp_lb_abi::{Addr, Family, Reason};
 use crate::{
     extensions::{self, Upper},
     headers::{
-        ETHERNET_LEN, ICMPV6_LEN, IPV4_FRAGMENT_MASK_BE, IPV4_LEN, IPV6_LEN, NEIGHBOUR_DISCOVERY, TCP_LEN, UDP_LEN,
-        ether_type, protocol, traffic_class,
+        ETHERNET_LEN, ICMP_LEN, ICMPV6_LEN, IPV4_FRAGMENT_MASK_BE, IPV4_LEN, IPV6_LEN, NEIGHBOUR_DISCOVERY, TCP_LEN,
+        UDP_LEN, ether_type, icmp, icmpv6, protocol, traffic_class,
     },
     packet::{Frame, Window},
     verdict::{Step, Verdict},
@@ -38,6 +38,8 @@ pub struct Packet {
     pub traffic_class: u8,
     /// Length in bytes from the IP header on, as the IP header says; padding behind it is not part of it.
     pub length: u32,
+    /// Where the transport header begins, in bytes from the start of the frame.
+    pub transport_offset: usize,
     /// What identifies the flow, or what becomes of the packet should it be for a VIP address.
     pub transport: Result<Transport, Reason>,
 }
@@ -81,12 +83,23 @@ pub fn parse(frame: &impl Frame, bytes: u64) -> Step<Packet> {
         ether_type::IPV6_BE => ipv6(frame)?,
         _ => return Break(NOT_IP),
     };
-    let Network { family, source, destination, ttl, traffic_class, length, problem, upper, payload } = network;
-    let transport = match problem {
-        None => transport(frame, bytes, upper, payload),
+    let transport = match network.problem {
+        None => transport(frame, bytes, &network),
         Some(reason) => Err(reason),
     };
-    Continue(Packet { family, source, destination, protocol: upper.protocol, ttl, traffic_class, length, transport })
+    let Network { family, source, destination, ttl, traffic_class, length, upper, .. } = network;
+    let Upper { protocol, offset } = upper;
+    Continue(Packet {
+        family,
+        source,
+        destination,
+        protocol,
+        ttl,
+        traffic_class,
+        length,
+        transport_offset: offset,
+        transport,
+    })
 }
 
 #[inline(always)]
@@ -132,8 +145,6 @@ fn ipv6(frame: &impl Frame) -> Step<Network> {
     let extensions = upper.offset - behind;
     let problem = match skipped {
         Ok(()) if extensions > length => Some(Reason::BadLength),
-        // In IPv4 this number means nothing.
-        Ok(()) if upper.protocol == protocol::ICMPV6 => Some(icmpv6(frame, upper.offset, header.get::<u8, 7>())),
         Ok(()) => None,
         Err(reason) => Some(reason),
     };
@@ -152,11 +163,13 @@ fn ipv6(frame: &impl Frame) -> Step<Network> {
 
 /// Parses what an IP header carries; `payload` is its length as the header says.
 #[inline(always)]
-fn transport(frame: &impl Frame, bytes: u64, upper: Upper, payload: usize) -> Result<Transport, Reason> {
-    let Upper { protocol, offset } = upper;
-    match protocol {
-        protocol::TCP => tcp(frame, bytes, offset, payload),
-        protocol::UDP => udp(frame, bytes, offset, payload),
+fn transport(frame: &impl Frame, bytes: u64, network: &Network) -> Result<Transport, Reason> {
+    let (offset, payload) = (network.upper.offset, network.payload);
+    match (network.family, network.upper.protocol) {
+        (_, protocol::TCP) => tcp(frame, bytes, offset, payload),
+        (_, protocol::UDP) => udp(frame, bytes, offset, payload),
+        (Family::V4, protocol::ICMP) => Err(icmp(frame, bytes, offset, payload)),
+        (Family::V6, protocol::ICMPV6) => Err(icmpv6(frame, bytes, network)),
         _ => Err(Reason::UnsupportedProtocol),
     }
 }
@@ -189,15 +202,39 @@ fn udp(frame: &impl Frame, bytes: u64, offset: usize, payload: usize) -> Result<
     Ok(Transport { ports: header.get::<u32, 0>(), destination_port_be: header.get::<u16, 2>(), flags: 0 })
 }
 
+/// What becomes of an ICMP message for a VIP address, by its type.
+#[inline(always)]
+fn icmp(frame: &impl Frame, bytes: u64, offset: usize, payload: usize) -> Reason {
+    let Some(header) = Window::<ICMP_LEN>::at(frame, offset) else { return Reason::Truncated };
+    match (header.get::<u8, 0>(), header.get::<u8, 1>()) {
+        (icmp::DESTINATION_UNREACHABLE | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM, _) => {
+            if_whole(Reason::ForwardedIcmpError, bytes, offset, payload)
+        }
+        (icmp::ECHO_REQUEST, 0) => if_whole(Reason::EchoReply, bytes, offset, payload),
+        _ => Reason::UnsupportedProtocol,
+    }
+}
+
+/// What becomes of an `ICMPv6` message for a VIP address, by its type.
+///
 /// Neighbour discovery from beyond a router is none: its hop limit cannot be 255 any more (RFC 4861, section 6.1.1 and
 /// 7.1.1).
 #[inline(always)]
-fn icmpv6(frame: &impl Frame, offset: usize, hop_limit: u8) -> Reason {
-    match Window::<ICMPV6_LEN>::at(frame, offset) {
-        Some(header) if hop_limit == 255 && NEIGHBOUR_DISCOVERY.contains(&header.get::<u8, 0>()) => {
-            Reason::NeighbourDiscovery
+fn icmpv6(frame: &impl Frame, bytes: u64, network: &Network) -> Reason {
+    let (offset, payload) = (network.upper.offset, network.payload);
+    let Some(header) = Window::<ICMPV6_LEN>::at(frame, offset) else { return Reason::Truncated };
+    match (header.get::<u8, 0>(), header.get::<u8, 1>()) {
+        (kind, _) if network.ttl == 255 && NEIGHBOUR_DISCOVERY.contains(&kind) => Reason::NeighbourDiscovery,
+        (icmpv6::DESTINATION_UNREACHABLE..=icmpv6::PARAMETER_PROBLEM, _) => {
+            if_whole(Reason::ForwardedIcmpError, bytes, offset, payload)
         }
-        Some(_) => Reason::UnsupportedProtocol,
-        None => Reason::Truncated,
+        (icmpv6::ECHO_REQUEST, 0) => if_whole(Reason::EchoReply, bytes, offset, payload),
+        _ => Reason::UnsupportedProtocol,
     }
+}
+
+/// The verdict on an ICMP message, if the frame holds all of it.
+#[inline(always)]
+const fn if_whole(reason: Reason, bytes: u64, offset: usize, payload: usize) -> Reason {
+    if payload < ICMP_LEN || (offset + payload) as u64 > bytes { Reason::BadLength } else { reason }
 }

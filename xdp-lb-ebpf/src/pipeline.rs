@@ -12,34 +12,45 @@ use crate::{
     next_hop::resolve,
     packet::Frame,
     parse::{Packet, parse},
+    reply,
     select::{Backend, select},
     tables::Tables,
     verdict::{Step, Verdict},
 };
 
-/// Gives a packet its verdict, counts it once, and rewrites it if it is to be forwarded.
+/// Gives a packet its verdict, counts it once, and rewrites it if it is to be forwarded or answered.
 #[inline(always)]
 pub fn balance(frame: &mut impl Frame, tables: &impl Tables) -> Verdict {
     let bytes = frame.length();
-    let (Continue(verdict) | Break(verdict)) = forward(frame, bytes, tables);
+    let (Continue(verdict) | Break(verdict)) = judge(frame, bytes, tables);
     tables.count(verdict, bytes);
     verdict
 }
 
 #[inline(always)]
-fn forward(frame: &mut impl Frame, bytes: u64, tables: &impl Tables) -> Step<Verdict> {
+fn judge(frame: &mut impl Frame, bytes: u64, tables: &impl Tables) -> Step<Verdict> {
     let packet = parse(frame, bytes)?;
-    let service = lookup::service(&packet, tables)?;
+    let (Continue(verdict) | Break(verdict)) = forward(frame, &packet, bytes, tables);
+    Continue(reply::carry_out(frame, &packet, verdict, bytes, tables))
+}
+
+#[inline(always)]
+fn forward(frame: &mut impl Frame, packet: &Packet, bytes: u64, tables: &impl Tables) -> Step<Verdict> {
+    let service = lookup::service(frame, packet, tables)?;
     let gates = tables.gates();
-    check_tcp_flags(&packet, &service, gates)?;
-    let flow = FlowHash::of_input(tables.hash_seed(), service.hash, packet.source, service.transport.ports);
+    check_tcp_flags(packet, &service, gates)?;
+    let flow = FlowHash::of_input(tables.hash_seed(), service.hash, service.client, service.transport.ports);
     let backend = select(service.vip, flow, tables)?;
-    deliver_locally(&packet, &service, &backend, bytes, tables)?;
-    check_ttl(&packet, &service, gates)?;
-    let egress = resolve(service.vip, frame, &packet, &backend, tables)?;
-    encapsulate(service.vip, frame, &packet, flow, &backend, &egress, tables)?;
+    deliver_locally(packet, &service, &backend, bytes, tables)?;
+    check_ttl(packet, &service, gates)?;
+    let egress = resolve(service.vip, frame, packet, &backend, tables)?;
+    encapsulate(service.vip, frame, packet, flow, &backend, &egress, tables)?;
     tables.count_member(backend.counter, bytes);
-    Continue(Verdict::new(service.vip, Reason::Forwarded))
+    let reason = match packet.protocol {
+        protocol::ICMP | protocol::ICMPV6 => Reason::ForwardedIcmpError,
+        _ => Reason::Forwarded,
+    };
+    Continue(Verdict::new(service.vip, reason))
 }
 
 /// Stops TCP flags that no sender sets together but scanners do: SYN with FIN or RST, and none of SYN, RST and ACK (null,
@@ -79,11 +90,17 @@ fn deliver_locally(
     Break(Verdict::new(service.vip, Reason::LocalBackend))
 }
 
-/// Stops packets whose TTL or hop limit ends here: at 0 always, at 1 if this node lowers it.
+/// Stops packets whose TTL or hop limit ends here: at 0 always, at 1 if this node lowers it. Then it is a router, which
+/// tells the sender, unless the packet is an ICMP error itself.
 #[inline(always)]
 fn check_ttl(packet: &Packet, service: &Service, gates: Gates) -> Step<()> {
     let least = if gates.has(Gates::DECREMENT_TTL) { 2 } else { 1 };
-    if packet.ttl < least { Break(Verdict::new(service.vip, Reason::TtlExpired)) } else { Continue(()) }
+    if packet.ttl >= least {
+        return Continue(());
+    }
+    let is_error = matches!(packet.protocol, protocol::ICMP | protocol::ICMPV6);
+    let reason = if packet.ttl == 0 || is_error { Reason::TtlExpired } else { Reason::TimeExceeded };
+    Break(Verdict::new(service.vip, reason))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::xdp_action,
-    helpers::{bpf_xdp_adjust_head, bpf_xdp_get_buff_len},
+    helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
 use xdp_lb_abi::{ReasonCounters, ReasonKind};
@@ -18,7 +18,7 @@ pub struct XdpFrame {
 }
 
 // SAFETY: the kernel keeps `data..data_end` mapped and writable while the program runs, and the verifier checks every
-// access against it. `bpf_xdp_adjust_head` changes both, and they are read again for every window.
+// access against it. `bpf_xdp_adjust_head` and `bpf_xdp_adjust_tail` change both, and they are read again for every window.
 unsafe impl Frame for XdpFrame {
     #[inline(always)]
     fn data(&self) -> usize {
@@ -44,6 +44,15 @@ unsafe impl Frame for XdpFrame {
     #[inline(always)]
     fn shrink_head(&mut self, bytes: usize) -> Result<(), NoRoom> {
         self.adjust_head((bytes as u32).cast_signed())
+    }
+
+    #[inline(always)]
+    fn shrink_tail(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        // SAFETY: the context is the one the program was called with.
+        match unsafe { bpf_xdp_adjust_tail(self.context.ctx, -(bytes as u32).cast_signed()) } {
+            0 => Ok(()),
+            _ => Err(NoRoom),
+        }
     }
 
     #[inline(always)]
@@ -105,7 +114,7 @@ pub unsafe fn count(counters: *mut ReasonCounters, verdict: Verdict, bytes: u64)
 #[inline(always)]
 pub const fn action(verdict: Verdict) -> u32 {
     match verdict.reason().kind() {
-        ReasonKind::Forward => xdp_action::XDP_TX,
+        ReasonKind::Forward | ReasonKind::Reply => xdp_action::XDP_TX,
         ReasonKind::Pass | ReasonKind::Deliver => xdp_action::XDP_PASS,
         ReasonKind::Drop => xdp_action::XDP_DROP,
     }

@@ -29,6 +29,9 @@ pub trait Tables {
     /// Counts a packet that goes to a member.
     fn count_member(&self, counter: u32, bytes: u64);
 
+    /// Whether one more answer may be sent now; takes a token if so.
+    fn may_reply(&self) -> bool;
+
     /// Seed of the flow hash.
     fn hash_seed(&self) -> u64;
 

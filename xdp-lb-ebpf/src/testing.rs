@@ -26,7 +26,10 @@ pub(crate) const NODE_4: &str = "10.0.0.1";
 pub(crate) const NODE_6: &str = "2001:db8::1";
 pub(crate) const BACKEND_4: &str = "10.0.0.11";
 pub(crate) const BACKEND_6: &str = "2001:db8::11";
-pub(crate) const ALL_GATES: Gates = Gates::DECREMENT_TTL.with(Gates::CHECK_TCP_FLAGS, true);
+pub(crate) const ALL_GATES: Gates = Gates::DECREMENT_TTL
+    .with(Gates::CHECK_TCP_FLAGS, true)
+    .with(Gates::ECHO_REPLY, true)
+    .with(Gates::TOO_BIG_REPLY, true);
 
 pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address literal")
@@ -85,6 +88,17 @@ unsafe impl Frame for Buffer {
         Ok(())
     }
 
+    fn shrink_tail(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        let beyond = self.beyond.min(bytes as u64);
+        self.beyond -= beyond;
+        let end = self.memory.len().checked_sub(bytes - beyond as usize).ok_or(NoRoom)?;
+        if end < self.start + 14 {
+            return Err(NoRoom);
+        }
+        self.memory.truncate(end);
+        Ok(())
+    }
+
     fn ingress_interface(&self) -> u32 {
         3
     }
@@ -97,6 +111,7 @@ pub(crate) struct Memory {
     pub(crate) rings: HashMap<u32, Box<[u64; ring::WORDS]>>,
     pub(crate) next_hops: Vec<NextHop>,
     pub(crate) gates: Gates,
+    pub(crate) replies_left: Cell<u32>,
     pub(crate) counted: RefCell<Vec<(Verdict, u64)>>,
     pub(crate) members: RefCell<Vec<(u32, u64)>>,
 }
@@ -139,6 +154,7 @@ impl Memory {
             rings: [WEB_4, WEB_6, DNS_4].map(|id| (id, ring_of(&member, Slot::Member(1)))).into(),
             next_hops: vec![NextHop::NONE, next_hop],
             gates: ALL_GATES,
+            replies_left: Cell::new(u32::MAX),
             counted: RefCell::default(),
             members: RefCell::default(),
         }
@@ -195,6 +211,12 @@ impl Tables for Memory {
 
     fn count_member(&self, counter: u32, bytes: u64) {
         self.members.borrow_mut().push((counter, bytes));
+    }
+
+    fn may_reply(&self) -> bool {
+        let left = self.replies_left.get();
+        self.replies_left.set(left.saturating_sub(1));
+        left > 0
     }
 
     fn hash_seed(&self) -> u64 {

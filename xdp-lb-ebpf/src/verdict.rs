@@ -14,7 +14,7 @@ pub const NO_VIP: u32 = 0;
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// The reason in the upper half, the VIP in the lower.
+    /// From the lowest bit: the VIP (32 bits), the reason (16 bits), the MTU (16 bits).
     word: u64,
 }
 
@@ -29,6 +29,18 @@ impl Verdict {
     #[inline(always)]
     pub const fn of_no_vip(reason: Reason) -> Self {
         Self::new(NO_VIP, reason)
+    }
+
+    /// The same verdict, with the MTU that the packet's sender is told.
+    #[inline(always)]
+    pub const fn with_mtu(self, mtu: u16) -> Self {
+        Self { word: self.word | (mtu as u64) << 48 }
+    }
+
+    /// The MTU that the packet's sender is told; 0 unless the packet is too big.
+    #[inline(always)]
+    pub const fn mtu(self) -> u16 {
+        (self.word >> 48) as u16
     }
 
     /// The VIP (service or address) whose counters take the packet.

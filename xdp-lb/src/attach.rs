@@ -244,7 +244,8 @@ impl Program {
         let other = match self.kind {
             ProgramKind::Balancer { .. } => ProgramKind::Decapsulator { gue_port: 0 },
             ProgramKind::Decapsulator { .. } => {
-                ProgramKind::Balancer { hash_seed: 0, gates: xdp_lb_abi::Gates::default(), gue_port: 0 }
+                let gates = xdp_lb_abi::Gates::default();
+                ProgramKind::Balancer { hash_seed: 0, gates, gue_port: 0, icmp_rate: 0 }
             }
         };
         if other.name() == xdp_lb_abi::program::XDP_LB {

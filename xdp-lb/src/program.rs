@@ -8,7 +8,7 @@ use aya::{
     programs::{ProgramError, Xdp},
 };
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
-use xdp_lb_abi::{ABI_VERSION, Gates, Settings, global, map, program, ring};
+use xdp_lb_abi::{ABI_VERSION, Gates, Settings, global, map, program, ring, settings::icmp_interval};
 
 use crate::pins::{self, Pins, PinsError, PinsLock};
 
@@ -23,6 +23,8 @@ pub enum ProgramKind {
         gates: Gates,
         /// UDP port that GUE packets are sent to.
         gue_port: u16,
+        /// ICMP answers per second and CPU.
+        icmp_rate: u32,
     },
     /// The decapsulation program of nodes that are only backends.
     Decapsulator {
@@ -37,15 +39,16 @@ const XDP_DECAP: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/
 impl ProgramKind {
     /// The balancer that was loaded with these settings.
     pub const fn balancer(settings: &Settings) -> Self {
-        Self::Balancer { hash_seed: settings.hash_seed, gates: settings.gates, gue_port: settings.gue_port }
+        let Settings { hash_seed, gates, gue_port, icmp_rate, .. } = *settings;
+        Self::Balancer { hash_seed, gates, gue_port, icmp_rate }
     }
 
     /// What the balancer's settings map says of it.
     const fn settings(self) -> Option<Settings> {
         match self {
-            Self::Balancer { hash_seed, gates, gue_port } => {
+            Self::Balancer { hash_seed, gates, gue_port, icmp_rate } => {
                 let (abi_version, ring_slots) = (ABI_VERSION, ring::SLOTS as u32);
-                Some(Settings { abi_version, ring_slots, hash_seed, gates, gue_port, zero: [0; 3] })
+                Some(Settings { abi_version, ring_slots, hash_seed, gates, gue_port, zero: 0, icmp_rate })
             }
             Self::Decapsulator { .. } => None,
         }
@@ -227,9 +230,11 @@ pub(crate) fn load_object(
 ) -> Result<Ebpf, LoadError> {
     let mut loader = EbpfLoader::new();
     let settings = kind.settings();
-    if let Some(Settings { hash_seed, gates, .. }) = &settings {
+    let interval = settings.map(|settings| icmp_interval(settings.icmp_rate));
+    if let (Some(Settings { hash_seed, gates, .. }), Some(interval)) = (&settings, &interval) {
         loader.override_global(global::HASH_SEED, hash_seed, true);
         loader.override_global(global::GATES, &gates.0, true);
+        loader.override_global(global::ICMP_INTERVAL, interval, true);
     }
     let (ProgramKind::Balancer { gue_port, .. } | ProgramKind::Decapsulator { gue_port }) = &kind;
     loader.override_global(global::GUE_PORT, gue_port, true);

@@ -30,6 +30,7 @@ pub(super) fn config(document: Document) -> Checked<Config> {
         node: document.node?,
         interfaces: elements(Some(document.interfaces?)).collect::<Checked<_>>()?,
         forwarding: document.forwarding?,
+        icmp: document.icmp?,
         services,
         backend: document.backend?,
         log: document.log?,

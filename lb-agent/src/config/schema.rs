@@ -7,7 +7,7 @@ use lb_api::Role;
 use xdp_lb::model::Mode;
 
 use super::{
-    BackendRole, Forwarding, Interface, Log, Node,
+    BackendRole, Forwarding, Icmp, Interface, Log, Node,
     decode::{Elements, Fields, List, list},
     diagnostic::{Checked, Located, Report},
     scalar, yaml,
@@ -28,6 +28,7 @@ pub(super) struct Document {
     pub(super) node: Checked<Node>,
     pub(super) interfaces: Checked<List<Interface>>,
     pub(super) forwarding: Checked<Forwarding>,
+    pub(super) icmp: Checked<Icmp>,
     pub(super) log: Checked<Log>,
     /// That of backends whose pool states none.
     pub(super) encapsulation: Checked<Option<Located<Mode>>>,
@@ -40,7 +41,7 @@ pub(super) struct Document {
 }
 
 /// Sections of a node that balances; the other role refuses them.
-const INGRESS_ONLY: [&str; 3] = ["forwarding", "vips", "pools"];
+const INGRESS_ONLY: [&str; 4] = ["forwarding", "icmp", "vips", "pools"];
 
 /// Reads the file's only mapping.
 pub(super) fn document(root: &yaml::Node, report: &mut Report) -> Checked<Document> {
@@ -57,6 +58,7 @@ pub(super) fn document(root: &yaml::Node, report: &mut Report) -> Checked<Docume
         log,
         encapsulation,
         forwarding: Ok(Forwarding::default()),
+        icmp: Ok(Icmp::default()),
         vips: Ok(None),
         pools: Ok(None),
         backend: Ok(None),
@@ -88,6 +90,7 @@ impl Document {
     /// Reads the optional sections of a node that balances.
     fn balancing(&mut self, fields: &mut Fields<'_>) {
         self.forwarding = fields.or("forwarding", Forwarding::default(), node::forwarding);
+        self.icmp = fields.or("icmp", Icmp::default(), node::icmp);
         self.pools = fields.optional("pools", |node, report| list(node, report, balancing::pool));
     }
 }

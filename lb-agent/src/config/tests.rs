@@ -53,6 +53,7 @@ pools:
 log:
   format: json
   level: debug
+icmp: {echo_reply: false, too_big: drop, rate: 50}
 "#;
 
 /// A good config of role backend.

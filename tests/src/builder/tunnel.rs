@@ -29,7 +29,16 @@ pub struct Tunnel {
 impl Tunnel {
     /// The frame that must leave for a frame that came in: a sound, untagged frame with TCP or UDP.
     pub fn wrap(&self, incoming: &[u8]) -> Vec<u8> {
-        let mut inner = Inner::read(&incoming[frame::HEADER..], self.hash_seed);
+        self.wrap_inner(incoming, Inner::read(&incoming[frame::HEADER..], self.hash_seed))
+    }
+
+    /// The same for a frame whose flow cannot be read off its ports.
+    pub fn wrap_with_hash(&self, incoming: &[u8], flow_hash: u64) -> Vec<u8> {
+        let inner = Inner::read(&incoming[frame::HEADER..], self.hash_seed);
+        self.wrap_inner(incoming, Inner { flow_hash, ..inner })
+    }
+
+    fn wrap_inner(&self, incoming: &[u8], mut inner: Inner) -> Vec<u8> {
         let udp = self.gue_port.map(|port| inner.in_udp(port)).unwrap_or_default();
         let mut packet = match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => inner.outer_v4(source.octets(), destination.octets()),

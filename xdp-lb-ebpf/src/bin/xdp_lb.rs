@@ -6,6 +6,7 @@ use aya_ebpf::{
     Global,
     bindings::BPF_F_MMAPABLE,
     btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuArray},
+    helpers::bpf_ktime_get_ns,
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
@@ -14,7 +15,7 @@ use xdp_lb_abi::{
     ReasonCounters, Settings, Vip, VipKey, ring,
 };
 use xdp_lb_ebpf::{
-    Tables, Verdict, balance,
+    Tables, Verdict, balance, pacing,
     program::{self, XdpFrame},
     tables::{NextHopEntry, RangesEntry, Ring},
 };
@@ -39,12 +40,18 @@ static VIP_COUNTERS: PerCpuArray<ReasonCounters, { MAX_VIPS as usize }> = PerCpu
 #[btf_map]
 static MEMBER_COUNTERS: PerCpuArray<MemberCounters, { MAX_MEMBER_COUNTERS as usize }> = PerCpuArray::new();
 
+#[btf_map]
+static REPLY_PACING: PerCpuArray<u64, 1> = PerCpuArray::new();
+
 /// Not read here: declared so that it is made and pinned with the program it describes.
 #[btf_map]
 static SETTINGS: Array<Settings, 1> = Array::new();
 
 #[unsafe(no_mangle)]
 static HASH_SEED: Global<u64> = Global::new(0);
+
+#[unsafe(no_mangle)]
+static ICMP_INTERVAL: Global<u64> = Global::new(0);
 
 #[unsafe(no_mangle)]
 static GATES: Global<u64> = Global::new(0);
@@ -100,6 +107,15 @@ impl Tables for Maps {
             counters.packets += 1;
             counters.bytes += bytes;
         }
+    }
+
+    #[inline(always)]
+    fn may_reply(&self) -> bool {
+        let Some(next) = REPLY_PACING.get_ptr_mut(0) else { return false };
+        // SAFETY: the helper has no preconditions.
+        let now = unsafe { bpf_ktime_get_ns() };
+        // SAFETY: the value of this CPU, which no other program writes while this one runs.
+        pacing::admit(unsafe { &mut *next }, now, ICMP_INTERVAL.load())
     }
 
     #[inline(always)]

@@ -18,7 +18,7 @@ fn web_6() -> Ip {
     Ip::new(CLIENT_6, VIP_6, 6, tcp(80, ACK))
 }
 
-/// Runs a frame through the packet path; a verdict other than "forwarded" leaves it as it was.
+/// Runs a frame through the packet path; only a frame that is sent changes.
 fn check(tables: &Memory, frame: &[u8], vip: u32, reason: Reason) {
     let mut buffer = Buffer::new(frame);
     let verdict = balance(&mut buffer, tables);
@@ -27,7 +27,8 @@ fn check(tables: &Memory, frame: &[u8], vip: u32, reason: Reason) {
     if reason == Reason::Forwarded {
         assert_eq!(tables.members.take(), [(COUNTER, frame.len() as u64)]);
     } else {
-        assert_eq!(buffer.bytes(), frame);
+        // What an answer must look like byte for byte is for the packet tests to say, through the real program.
+        assert_eq!(buffer.bytes() == frame, reason.kind() != ReasonKind::Reply);
         assert_eq!(tables.members.take(), []);
     }
 }
@@ -106,11 +107,11 @@ fn without_its_gate_the_ttl_stays() {
 }
 
 #[test]
-fn a_ttl_that_ends_here_is_dropped() {
-    for ttl in [0, 1] {
-        check_one(&Ip { ttl, ..web_4() }, WEB_4, Reason::TtlExpired);
-        check_one(&Ip { ttl, ..web_6() }, WEB_6, Reason::TtlExpired);
-    }
+fn a_ttl_that_ends_here_stops_the_packet() {
+    check_one(&Ip { ttl: 0, ..web_4() }, WEB_4, Reason::TtlExpired);
+    check_one(&Ip { ttl: 0, ..web_6() }, WEB_6, Reason::TtlExpired);
+    check_one(&Ip { ttl: 1, ..web_4() }, WEB_4, Reason::TimeExceeded);
+    check_one(&Ip { ttl: 1, ..web_6() }, WEB_6, Reason::TimeExceeded);
     check_one(&Ip { ttl: 2, ..web_4() }, WEB_4, Reason::Forwarded);
 }
 
@@ -169,7 +170,7 @@ fn a_vip_address_answers_for_what_none_of_its_services_takes() {
     check_one(&Ip { payload: tcp(81, ACK), ..web_6() }, ADDRESS_6, Reason::NoService);
     check_one(&Ip { protocol: 17, payload: udp(80), ..web_4() }, ADDRESS_4, Reason::NoService);
     check_one(&Ip { protocol: 1, ..web_4() }, ADDRESS_4, Reason::UnsupportedProtocol);
-    check_one(&Ip { protocol: 58, payload: vec![128, 0, 0, 0], ..web_6() }, ADDRESS_6, Reason::UnsupportedProtocol);
+    check_one(&Ip { protocol: 58, payload: vec![130; 8], ..web_6() }, ADDRESS_6, Reason::UnsupportedProtocol);
     check_one(&Ip { protocol: 59, ..web_6() }, ADDRESS_6, Reason::UnsupportedProtocol);
 }
 
@@ -314,7 +315,7 @@ fn a_next_hop_must_be_known_here_and_wide_enough() {
     check(&tables, &web_4().frame(), WEB_4, Reason::OtherInterface);
     tables.next_hops[1].interface = good.interface;
     let fits = web_4().packet().len() as u16 + 20;
-    for (mtu, reason) in [(fits, Reason::Forwarded), (fits - 1, Reason::TooBig)] {
+    for (mtu, reason) in [(fits, Reason::Forwarded), (fits - 1, Reason::PacketTooBig)] {
         tables.next_hops[1].link = Link { mac: [0xa; 6], mtu }.encode();
         check(&tables, &web_4().frame(), WEB_4, reason);
     }

@@ -127,6 +127,8 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     },
     packaged("ip", &["iproute2"], Level::Test, "makes network namespaces"),
     packaged("ethtool", &["ethtool"], Level::Test, "switches veth offloads off"),
+    packaged("ping", &["iputils-ping"], Level::Test, "asks whether a VIP is there"),
+    packaged("traceroute", &["traceroute"], Level::Test, "follows the way to a VIP"),
     packaged("curl", &["curl"], Level::Test, "sends requests through a VIP"),
     server("nginx", "nginx-light", &["nginx"], Level::Test, "answers them"),
     packaged("tcpdump", &["tcpdump"], Level::Test, "shows what is on the wire"),

@@ -1,9 +1,9 @@
-//! The sections about the node itself: `node`, `interfaces`, `forwarding`, `log`.
+//! The sections about the node itself: `node`, `interfaces`, `forwarding`, `icmp`, `log`.
 
 use tracing::Level;
 
 use super::super::{
-    Forwarding, Interface, Log, LogFormat, ModeChoice, Node,
+    Forwarding, Icmp, Interface, Log, LogFormat, ModeChoice, Node,
     decode::Fields,
     diagnostic::{Checked, Report},
     scalar, yaml,
@@ -14,6 +14,11 @@ const MODES: [(&str, ModeChoice); 3] = [
     ("generic", ModeChoice::Generic),
     ("native-or-generic", ModeChoice::NativeOrGeneric),
 ];
+
+const TOO_BIG: [(&str, bool); 2] = [("reply", true), ("drop", false)];
+
+/// Most answers per second and CPU: beyond this the interval between two is no whole number of nanoseconds any more.
+const MAX_ICMP_RATE: u32 = 1_000_000;
 
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
@@ -60,6 +65,19 @@ pub(super) fn forwarding(node: &yaml::Node, report: &mut Report) -> Checked<Forw
         check_tcp_flags: check_tcp_flags?,
         gue_port: gue_port?,
     })
+}
+
+/// `icmp`.
+pub(super) fn icmp(node: &yaml::Node, report: &mut Report) -> Checked<Icmp> {
+    let default = Icmp::default();
+    let mut fields = Fields::of(node, "`icmp`", report)?;
+    let echo_reply = fields.or("echo_reply", default.echo_reply, scalar::boolean);
+    let choice = |node: &yaml::Node, report: &mut Report| scalar::choice(node, "a choice", &TOO_BIG, report);
+    let too_big = fields.or("too_big", default.too_big_reply, choice);
+    let rate = |node: &yaml::Node, report: &mut Report| scalar::number(node, "a rate", 1..=MAX_ICMP_RATE, report);
+    let rate = fields.or("rate", default.rate, rate);
+    fields.finish();
+    Ok(Icmp { echo_reply: echo_reply?, too_big_reply: too_big?, rate: rate? })
 }
 
 /// `log`.

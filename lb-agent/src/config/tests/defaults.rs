@@ -56,6 +56,7 @@ fn every_key_of_the_ingress_role_arrives_in_the_config() {
         },
         interfaces: vec![Interface { name: "eth0".to_owned(), mode: ModeChoice::Generic, line: 7 }],
         forwarding: Forwarding { hash_seed: 0x5ca1_ab1e, decrement_ttl: false, check_tcp_flags: false, gue_port: 6080 },
+        icmp: Icmp { echo_reply: false, too_big_reply: false, rate: 50 },
         services: BTreeMap::from([
             (service("192.0.2.10", 80, Protocol::Tcp), web.clone()),
             (service("192.0.2.10", 443, Protocol::Tcp), web),
@@ -100,7 +101,7 @@ fn a_pool_and_a_backend_may_state_their_own_encapsulation() {
 #[test]
 fn what_is_not_written_has_its_default() {
     let config = parse(BACKEND).expect("a good config");
-    assert_eq!((config.node, config.forwarding, config.log), Default::default());
+    assert_eq!((config.node, config.forwarding, config.icmp, config.log), Default::default());
     assert_eq!(config.interfaces, [Interface { name: "eth0".to_owned(), mode: ModeChoice::Native, line: 2 }]);
 }
 

@@ -11,7 +11,7 @@ use super::*;
 ])]
 #[case::unknown_key_without_one("encapsulation: ipip", "colour: red", &[
     "12:1: the config has no key `colour`; known here: role, node, interfaces, log, encapsulation, backend, forwarding, \
-     pools, vips",
+     icmp, pools, vips",
 ])]
 #[case::missing_key("name: eth0, ", "", &[
     "7:5: an interface needs the key `name`, which is missing; add `name`",
