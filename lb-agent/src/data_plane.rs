@@ -15,6 +15,7 @@ use xdp_lb::{
     plan::{NoRoom, plan},
     program::{LoadError, Program, ProgramKind},
     tables::TablesError,
+    tx_ports::TxPorts,
 };
 use xdp_lb_abi::{DEFAULT_GUE_PORT, Gates};
 
@@ -56,7 +57,7 @@ pub struct DataPlane {
 }
 
 enum Maps {
-    Ingress { writer: Box<Writer>, installed: Installed, seed: u64 },
+    Ingress { writer: Box<Writer>, ports: Box<TxPorts>, installed: Installed, seed: u64 },
     Backend(Box<Acceptance>),
 }
 
@@ -145,7 +146,8 @@ impl DataPlane {
     /// Brings the forwarding maps to the desired state. After an error, what is installed is read anew, so that the
     /// next call starts from the truth.
     pub fn reconcile(&mut self, desired: &Desired) -> Result<Outcome, DataPlaneError> {
-        let Maps::Ingress { writer, installed, seed } = &mut self.maps else { return Ok(Outcome::default()) };
+        let Maps::Ingress { writer, ports, installed, seed } = &mut self.maps else { return Ok(Outcome::default()) };
+        ports.set(&self.attachments.iter().map(|attachment| attachment.index).collect())?;
         let plan = plan(desired, installed, *seed);
         for change in &plan.changes {
             tracing::debug!(%change, "apply");
@@ -193,7 +195,7 @@ impl Maps {
                 let (writer, installed) = Writer::open(xdp_lb::Tables::open(pins)?)?;
                 info!(services = installed.services.len(), "took over what is installed");
                 let seed = config.forwarding.hash_seed;
-                Ok(Self::Ingress { writer: Box::new(writer), installed, seed })
+                Ok(Self::Ingress { writer: Box::new(writer), ports: Box::new(TxPorts::open(pins)?), installed, seed })
             }
             Role::Backend => {
                 let mut acceptance = Acceptance::open(pins)?;
@@ -213,7 +215,8 @@ fn program_kind(config: &Config) -> ProgramKind {
                 .with(Gates::DECREMENT_TTL, decrement_ttl)
                 .with(Gates::CHECK_TCP_FLAGS, check_tcp_flags)
                 .with(Gates::ECHO_REPLY, echo_reply)
-                .with(Gates::TOO_BIG_REPLY, too_big_reply);
+                .with(Gates::TOO_BIG_REPLY, too_big_reply)
+                .with(Gates::SEVERAL_INTERFACES, config.interfaces.len() > 1);
             ProgramKind::Balancer { hash_seed, gates, gue_port, icmp_rate: rate }
         }
         Role::Backend => ProgramKind::Decapsulator {

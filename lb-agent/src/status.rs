@@ -97,7 +97,7 @@ impl Status {
             .map(|(backend, hop)| {
                 format!(
                     "{backend} is reached by {}, where the program does not run: packets for it are dropped as \
-                     other_interface; route it by the ingress interface",
+                     other_interface; add that interface to `interfaces`, or route it by one that is there",
                     name(hop.interface)
                 )
             })

@@ -34,6 +34,8 @@ pub(crate) enum CountedAt {
 pub(crate) enum Expected {
     /// It leaves as this frame, counted for this backend.
     Forwarded { service: Service, backend: IpAddr, frame: Vec<u8> },
+    /// It leaves as this frame by another interface, counted for this backend.
+    Redirected { service: Service, backend: IpAddr, frame: Vec<u8> },
     /// It goes to this node's own stack as it is, counted for this backend.
     Delivered { service: Service, backend: IpAddr },
     /// An ICMP error: it leaves as this frame, counted for the backend of the flow it is about.
@@ -138,6 +140,10 @@ impl Balancer {
                 let members = BTreeMap::from([(self.counter(*service, *backend), (1, bytes))]);
                 (Reason::Forwarded, self.id(CountedAt::Service(*service)), frame.as_slice(), members)
             }
+            Expected::Redirected { service, backend, frame } => {
+                let members = BTreeMap::from([(self.counter(*service, *backend), (1, bytes))]);
+                (Reason::Redirected, self.id(CountedAt::Service(*service)), frame.as_slice(), members)
+            }
             Expected::Delivered { service, backend } => {
                 let members = BTreeMap::from([(self.counter(*service, *backend), (1, bytes))]);
                 (Reason::LocalBackend, self.id(CountedAt::Service(*service)), frame, members)
@@ -211,6 +217,9 @@ impl Counts {
 }
 
 pub(crate) fn action(reason: Reason) -> Action {
+    if reason == Reason::Redirected {
+        return Action::Redirect;
+    }
     match reason.kind() {
         ReasonKind::Forward | ReasonKind::Reply => Action::Transmit,
         ReasonKind::Deliver | ReasonKind::Pass => Action::Pass,

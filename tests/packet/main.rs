@@ -12,6 +12,7 @@ mod echo;
 mod forwarding;
 mod icmp_errors;
 mod modes;
+mod ports;
 mod random;
 mod ranges;
 mod refusals;
@@ -31,6 +32,7 @@ fn every_reason_has_a_case() {
         include_str!("forwarding.rs"),
         include_str!("icmp_errors.rs"),
         include_str!("modes.rs"),
+        include_str!("ports.rs"),
         include_str!("random.rs"),
         include_str!("refusals.rs"),
         include_str!("told.rs"),

@@ -23,6 +23,7 @@ pub(crate) enum Action {
     Drop,
     Pass,
     Transmit,
+    Redirect,
 }
 
 /// What a program did.
@@ -62,6 +63,7 @@ fn run_behind(object: &mut Ebpf, program: &str, frame: &[u8], metadata: usize) -
         1 => Action::Drop,
         2 => Action::Pass,
         3 => Action::Transmit,
+        4 => Action::Redirect,
         other => panic!("the program returned {other}, which is none of its verdicts"),
     };
     let length = usize::try_from(result.data_size_out).expect("a length fits");

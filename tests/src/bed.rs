@@ -42,6 +42,9 @@ pub const VIP_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x10);
 /// Name of every host's interface.
 pub const INTERFACE: &str = "eth0";
 
+/// Name of the load balancer's second interface, where it has one.
+pub const BACK_INTERFACE: &str = "eth1";
+
 /// A machine: its namespace, a directory, and a BPF file system of its own.
 ///
 /// Fields are dropped in this order: pins go before the interfaces they refer to.
@@ -153,6 +156,12 @@ impl Bed {
     pub fn replace_lb_interface(&self) -> Result<OwnedFd> {
         self.router.run("ip", &["link", "delete", self.lb.name()])?;
         topology::connect_lb(&self.router, &self.lb)
+    }
+
+    /// Gives the load balancer a second interface, [`BACK_INTERFACE`], on a network of its own with the router, by which
+    /// it reaches the backends that are behind the router. It can transmit as long as what is returned is kept.
+    pub fn connect_back(&self) -> Result<OwnedFd> {
+        topology::connect_back(&self.router, &self.lb, &self.backends)
     }
 
     /// Every host.

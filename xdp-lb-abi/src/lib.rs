@@ -39,6 +39,9 @@ pub const MAX_MEMBER_COUNTERS: u32 = 131_072;
 /// Next hops of a node.
 pub const MAX_NEXT_HOPS: u32 = 16_384;
 
+/// Interfaces that the program runs on.
+pub const MAX_INTERFACES: u32 = 64;
+
 /// Names of the maps, as the programs declare them and as they are pinned under `maps/`.
 pub mod map {
     /// `HashMap<VipKey, Vip>`: which service or VIP address a packet belongs to.
@@ -57,6 +60,8 @@ pub mod map {
     pub const REPLY_PACING: &str = "REPLY_PACING";
     /// `Array<Settings>` with one element: what the running program was loaded with.
     pub const SETTINGS: &str = "SETTINGS";
+    /// `DevMapHash`: interfaces that packets may leave by, index to index.
+    pub const TX_PORTS: &str = "TX_PORTS";
     /// `HashMap<VipKey, u32>`: addresses that tunnelled packets may be sent to on a backend (port and protocol are 0).
     pub const DECAP_TUNNELS: &str = "DECAP_TUNNELS";
     /// `HashMap<VipKey, u32>`: VIP addresses that a backend accepts inside a tunnel (port and protocol are 0).

@@ -71,6 +71,8 @@ reasons! {
     PacketTooBig = "packet_too_big", Reply;
     /// The TTL or hop limit ends here, and the sender was told.
     TimeExceeded = "time_exceeded", Reply;
+    /// Sent to a backend by another interface than the one the packet came in by.
+    Redirected = "redirected", Forward;
     /// Not IPv4 or IPv6 (ARP, VLAN-tagged and other frames), or too short to tell.
     NotIp = "not_ip", Pass;
     /// The destination is not a VIP address.
@@ -85,7 +87,7 @@ reasons! {
     NoBackend = "no_backend", Drop;
     /// The backend's next hop has no MAC address (no route, or the neighbour does not answer).
     NextHopUnresolved = "next_hop_unresolved", Drop;
-    /// The way to the backend leaves by another interface than the one the packet came in by.
+    /// The way to the backend leaves by an interface that the program does not run on.
     OtherInterface = "other_interface", Drop;
     /// With its encapsulation the packet is longer than the MTU on the way to the backend, and its sender is not told: it
     /// is an ICMP error itself, or may be fragmented and `icmp.too_big` is `drop`.

@@ -17,6 +17,8 @@ impl Gates {
     pub const ECHO_REPLY: Self = Self(1 << 2);
     /// Tell senders of packets that are too long, although they may be fragmented (IPv4 without "don't fragment").
     pub const TOO_BIG_REPLY: Self = Self(1 << 3);
+    /// Send packets out of other interfaces than they came in by, where the program runs there too.
+    pub const SEVERAL_INTERFACES: Self = Self(1 << 8);
 
     /// Whether all features of `other` are on.
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! The way to a backend: whether it is known, leaves where the packet came in, and is wide enough.
+//! The way to a backend: whether it is known, leaves by an interface of ours, and is wide enough.
 
 use core::ops::ControlFlow::{Break, Continue};
 
@@ -21,6 +21,8 @@ pub struct Egress {
     pub macs: (u64, u32),
     /// Source of the outer header.
     pub source: Addr,
+    /// Whether it leaves by another interface than it came in by.
+    pub redirected: bool,
 }
 
 /// Resolves the backend's next hop for this packet.
@@ -35,14 +37,16 @@ pub fn resolve(vip: u32, frame: &impl Frame, packet: &Packet, backend: &Backend,
     if link == 0 {
         return stop(Reason::NextHopUnresolved);
     }
-    if entry.interface() != u64::from(frame.ingress_interface()) {
+    let interface = entry.interface();
+    let redirected = interface != u64::from(frame.ingress_interface());
+    if redirected && !(tables.gates().has(Gates::SEVERAL_INTERFACES) && tables.redirect(interface as u32)) {
         return stop(Reason::OtherInterface);
     }
     let (mtu, outer) = (Link::mtu_of(link), outer_len(backend.encapsulation) as u16);
     if packet.length + u32::from(outer) > u32::from(mtu) {
         return Break(too_big(vip, frame, packet, mtu.saturating_sub(outer), tables.gates()));
     }
-    Continue(Egress { macs: Link::frame_addresses(link, entry.egress()), source: entry.source() })
+    Continue(Egress { macs: Link::frame_addresses(link, entry.egress()), source: entry.source(), redirected })
 }
 
 /// The verdict on a packet that is longer than `mtu`: its sender is told, unless it is an ICMP error (RFC 1122, section

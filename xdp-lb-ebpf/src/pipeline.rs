@@ -47,6 +47,7 @@ fn forward(frame: &mut impl Frame, packet: &Packet, bytes: u64, tables: &impl Ta
     encapsulate(service.vip, frame, packet, flow, &backend, &egress, tables)?;
     tables.count_member(backend.counter, bytes);
     let reason = match packet.protocol {
+        _ if egress.redirected => Reason::Redirected,
         protocol::ICMP | protocol::ICMPV6 => Reason::ForwardedIcmpError,
         _ => Reason::Forwarded,
     };

@@ -5,7 +5,7 @@ use aya_ebpf::{
     helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
-use xdp_lb_abi::{ReasonCounters, ReasonKind};
+use xdp_lb_abi::{Reason, ReasonCounters, ReasonKind};
 
 use crate::{
     packet::{Frame, NoRoom},
@@ -113,6 +113,9 @@ pub unsafe fn count(counters: *mut ReasonCounters, verdict: Verdict, bytes: u64)
 /// What the driver is to do.
 #[inline(always)]
 pub const fn action(verdict: Verdict) -> u32 {
+    if matches!(verdict.reason(), Reason::Redirected) {
+        return xdp_action::XDP_REDIRECT;
+    }
     match verdict.reason().kind() {
         ReasonKind::Forward | ReasonKind::Reply => xdp_action::XDP_TX,
         ReasonKind::Pass | ReasonKind::Deliver => xdp_action::XDP_PASS,

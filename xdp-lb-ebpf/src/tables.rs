@@ -23,6 +23,10 @@ pub trait Tables {
     /// The next hop with this index.
     fn next_hop(&self, index: u16) -> Option<NextHopEntry>;
 
+    /// Has the frame leave by this interface, should the verdict be [`xdp_lb_abi::Reason::Redirected`]. False if the
+    /// program does not run there.
+    fn redirect(&self, interface: u32) -> bool;
+
     /// Counts a packet: `bytes` is the length of the frame as it arrived.
     fn count(&self, verdict: Verdict, bytes: u64);
 

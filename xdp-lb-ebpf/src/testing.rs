@@ -122,6 +122,8 @@ pub(crate) const DNS_4: u32 = 3;
 pub(crate) const ADDRESS_4: u32 = 8;
 pub(crate) const ADDRESS_6: u32 = 9;
 pub(crate) const COUNTER: u32 = 77;
+/// An interface that the program runs on, other than the one that packets come in by.
+pub(crate) const OTHER_PORT: u32 = 4;
 /// Not the default, so that the default does not pass for it.
 pub(crate) const GUE_PORT: u16 = 6635;
 
@@ -203,6 +205,10 @@ impl Tables for Memory {
     fn next_hop(&self, index: u16) -> Option<NextHopEntry> {
         // SAFETY: as above.
         self.next_hops.get(usize::from(index)).map(|entry| unsafe { NextHopEntry::new(entry) })
+    }
+
+    fn redirect(&self, interface: u32) -> bool {
+        interface == OTHER_PORT
     }
 
     fn count(&self, verdict: Verdict, bytes: u64) {

@@ -97,7 +97,7 @@ pub fn explain(pins: &Pins, question: &Question) -> Result<Answer, ExplainError>
     let (settings, installed) = (tables.settings()?, tables.installed()?);
     let kind = ProgramKind::balancer(&settings);
     let mut copy = load_object(kind, kind.object()?, |loader| {
-        for name in [map::VIPS, map::PORT_RANGES, map::RINGS, map::NEXT_HOPS] {
+        for name in [map::VIPS, map::PORT_RANGES, map::RINGS, map::NEXT_HOPS, map::TX_PORTS] {
             loader.map_pin_path(name, pins.map(name));
         }
         loader.map_max_entries(map::MEMBER_COUNTERS, installed.counters().max().unwrap_or(0) + 1);

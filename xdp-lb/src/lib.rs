@@ -19,6 +19,7 @@ pub mod ring;
 mod sys;
 pub mod tables;
 pub mod totals;
+pub mod tx_ports;
 
 pub use apply::Writer;
 pub use installed::Installed;

@@ -7,6 +7,7 @@ use aya::{
     maps::{Array, MapError, MapInfo},
     programs::{ProgramError, Xdp},
 };
+use aya_obj::generated::BPF_F_RDONLY_PROG;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use xdp_lb_abi::{ABI_VERSION, Gates, Settings, global, map, program, ring, settings::icmp_interval};
 
@@ -72,6 +73,7 @@ impl ProgramKind {
                 map::NEXT_HOPS,
                 map::VIP_COUNTERS,
                 map::MEMBER_COUNTERS,
+                map::TX_PORTS,
                 map::SETTINGS,
             ],
             Self::Decapsulator { .. } => {
@@ -273,7 +275,8 @@ fn check_pinned_maps(pins: &Pins, kind: ProgramKind, object: &[u8]) -> Result<()
             ("key size", found.key_size(), wanted.key_size()),
             ("value size", found.value_size(), wanted.value_size()),
             ("room for entries", found.max_entries(), wanted.max_entries()),
-            ("flags", found.map_flags(), wanted.map_flags()),
+            // The kernel sets this one by itself for maps of devices (`dev_map_init_map`).
+            ("flags", found.map_flags() & !BPF_F_RDONLY_PROG, wanted.map_flags()),
         ] {
             if found != wanted {
                 return Err(LoadError::PinnedMap { name: (*name).to_owned(), what, found, wanted });

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{Bed, Host, INTERFACE, Scratch, VIP_V4, VIP_V6, pass_program};
+use super::{BACK_INTERFACE, Bed, Host, INTERFACE, Scratch, VIP_V4, VIP_V6, pass_program};
 
 /// MTU of links that carry tunnelled packets: an Ethernet-sized packet and the longest outer header fit. Frames that do
 /// not fit are dropped by the driver without a word.
@@ -38,6 +38,8 @@ impl Network {
     const CLIENT: Self =
         Self { v4: Ipv4Addr::new(198, 51, 100, 0), v6: Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0) };
     const SEGMENT: Self = Self { v4: Ipv4Addr::new(10, 0, 0, 0), v6: Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 0) };
+
+    const BACK: Self = Self { v4: Ipv4Addr::new(10, 0, 200, 0), v6: Ipv6Addr::new(0x2001, 0xdb8, 0xb, 0, 0, 0, 0, 0) };
 
     /// The network of a backend that is not on the segment.
     const fn of_backend(number: u8) -> Self {
@@ -180,6 +182,39 @@ pub(super) fn connect_lb(router: &Host, lb: &Host) -> Result<OwnedFd> {
     // backend would drop the packet.
     router.run("ethtool", &["-K", lb.name(), "tx", "off"])?;
     pass_program::attach_to(&router.namespace, lb.name())
+}
+
+/// A second link of the load balancer, which its routes to the backends behind the router take from here on.
+pub(super) fn connect_back(router: &Host, lb: &Host, backends: &[Host]) -> Result<OwnedFd> {
+    const PORT: &str = "lb-back";
+    let ((router_v4, router_v6), (lb_v4, lb_v6)) = (Network::BACK.router(), Network::BACK.host(10));
+    let namespace = lb.namespace.name();
+    ip(
+        router,
+        &format!(
+            "link add {PORT} mtu {TUNNEL_MTU} type veth peer name {BACK_INTERFACE} mtu {TUNNEL_MTU} netns {namespace}
+             addr add {router_v4}/24 dev {PORT}
+             addr add {router_v6}/64 dev {PORT} nodad
+             link set {PORT} up
+            "
+        ),
+    )?;
+    let mut lines = format!(
+        "addr add {lb_v4}/24 dev {BACK_INTERFACE}
+         addr add {lb_v6}/64 dev {BACK_INTERFACE} nodad
+         link set {BACK_INTERFACE} up
+        "
+    );
+    for number in (1..).take(backends.len()) {
+        let (network, is_routed) = place(number);
+        if is_routed {
+            let Network { v4, v6 } = network;
+            lines.extend([format!("route add {v4}/24 via {router_v4}\nroute add {v6}/64 via {router_v6}\n")]);
+        }
+    }
+    ip(lb, &lines)?;
+    // A frame that is redirected to a veth is dropped unless its peer runs a program.
+    pass_program::attach_to(&router.namespace, PORT)
 }
 
 /// Runs lines of `ip` commands on a host.

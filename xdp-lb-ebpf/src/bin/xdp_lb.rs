@@ -5,14 +5,14 @@
 use aya_ebpf::{
     Global,
     bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuArray},
+    btf_maps::{Array, ArrayOfMaps, DevMapHash, HashMap, PerCpuArray},
     helpers::bpf_ktime_get_ns,
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
 use xdp_lb_abi::{
-    DEFAULT_GUE_PORT, Gates, MAX_MEMBER_COUNTERS, MAX_NEXT_HOPS, MAX_VIPS, MemberCounters, NextHop, PortRanges,
-    ReasonCounters, Settings, Vip, VipKey, ring,
+    DEFAULT_GUE_PORT, Gates, MAX_INTERFACES, MAX_MEMBER_COUNTERS, MAX_NEXT_HOPS, MAX_VIPS, MemberCounters, NextHop,
+    PortRanges, ReasonCounters, Settings, Vip, VipKey, ring,
 };
 use xdp_lb_ebpf::{
     Tables, Verdict, balance, pacing,
@@ -42,6 +42,9 @@ static MEMBER_COUNTERS: PerCpuArray<MemberCounters, { MAX_MEMBER_COUNTERS as usi
 
 #[btf_map]
 static REPLY_PACING: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+#[btf_map]
+static TX_PORTS: DevMapHash<{ MAX_INTERFACES as usize }> = DevMapHash::new();
 
 /// Not read here: declared so that it is made and pinned with the program it describes.
 #[btf_map]
@@ -89,6 +92,11 @@ impl Tables for Maps {
     fn next_hop(&self, index: u16) -> Option<NextHopEntry> {
         // SAFETY: elements of an array live as long as the map.
         NEXT_HOPS.get_ptr(index.into()).map(|entry| unsafe { NextHopEntry::new(entry) })
+    }
+
+    #[inline(always)]
+    fn redirect(&self, interface: u32) -> bool {
+        TX_PORTS.redirect(interface, 0).is_ok()
     }
 
     #[inline(always)]
