@@ -158,6 +158,7 @@ impl Scrape {
         let series: Vec<Series<'_>> = labels.iter().map(|labels| (labels.as_slice(), 1)).collect();
         let help = "Interfaces that the program runs on.";
         self.gauge("xdp_lb_interface_info", help, &["interface", "mode"], &series)?;
+        self.tx_failed(status)?;
         self.reasons(&counted.total)?;
         if status.config.backend.is_some() {
             return self.packets("xdp_lb_decap", &[("tunnel".to_owned(), &counted.total)]);
@@ -186,6 +187,16 @@ impl Scrape {
         let series: Vec<Series<'_>> = labels.iter().map(|(labels, packets)| (labels.as_slice(), *packets)).collect();
         let help = "Packets by verdict and reason, over all VIPs and what belongs to none.";
         self.counter("xdp_lb_reason_packets_total", help, &["verdict", "reason"], &series)
+    }
+
+    /// Interfaces whose driver does not tell are left out.
+    fn tx_failed(&mut self, status: &Status) -> prometheus::Result<()> {
+        let told = |interface: &str| xdp_lb::driver::tx_failed(interface).ok().flatten();
+        let names = status.attachments.iter().map(|attachment| attachment.interface.as_str());
+        let failed: Vec<([&str; 1], u64)> = names.filter_map(|name| Some(([name], told(name)?))).collect();
+        let series: Vec<Series<'_>> = failed.iter().map(|(name, packets)| (name.as_slice(), *packets)).collect();
+        let help = "Packets that the driver dropped after the program had told it to send them.";
+        self.counter("xdp_lb_tx_failed_total", help, &["interface"], &series)
     }
 
     fn packets(&mut self, prefix: &str, counts: &[(String, &Counts)]) -> prometheus::Result<()> {

@@ -139,6 +139,30 @@ fn backends_on_both_sides_of_the_load_balancer_answer_http() {
 }
 
 #[test]
+fn what_the_driver_does_not_send_is_told() {
+    let bed = Bed::new(1).expect("a bed");
+    let backend = &bed.backends[0];
+    let _server = nginx::start(backend).expect("nginx");
+    let _backend = Agent::start(backend, &config::backend(&bed, backend)).expect("a backend");
+    let agent = balance(&bed, &config::ingress(config::mixed_tunnels(&bed), HealthCheck::FAST), 1);
+    let told = || {
+        let metrics = agent.get("/metrics").expect("metrics").body;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("xdp_lb_tx_failed_total{interface=\"eth0\"} "));
+        line.expect("the driver of veth tells").parse::<u64>().expect("a number")
+    };
+    curl(&bed.client, &[&format!("http://{VIP_V4}/")]).expect("an answer");
+    assert_eq!(told(), 0);
+
+    // What fits the packet does not fit its tunnel, and the load balancer's own end does not know.
+    bed.router.run("ip", &["link", "set", bed.lb.name(), "mtu", "1500"]).expect("a shorter MTU");
+    let upload = bed.client.write("upload", &"y".repeat(100_000)).expect("a file");
+    let arguments =
+        ["--max-time", "1", "--data-binary", &format!("@{}", upload.display()), &format!("http://{VIP_V4}/upload")];
+    curl(&bed.client, &arguments).expect_err("the driver drops long packets");
+    assert!(told() > 0);
+}
+
+#[test]
 fn an_l2_backend_behind_a_gateway_is_reported_and_its_packets_drop() {
     let bed = Bed::new(3).expect("a bed");
     let far = &bed.backends[2];

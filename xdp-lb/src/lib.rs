@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod attach;
 pub mod decap;
+pub mod driver;
 pub mod explain;
 pub mod installed;
 pub mod interface;
