@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use xdp_lb::model::{Mode, Protocol, Service};
+use xdp_lb::model::{Mode, NextHopSpec, Protocol, Service};
 use xdp_lb_abi::{Gates, Reason};
 use xdp_lb_tests::builder::{
     Ipv4, Ipv6, Tcp, Tunnel, Udp,
@@ -148,6 +148,29 @@ fn gue_takes_its_headers_from_the_mtu_and_the_room_in_front_of_the_packet() {
         balancer.check(&format!("{name}, a byte too long"), &incoming, &too_big);
         let no_room = Expected::Unchanged(Reason::NoHeadroom, CountedAt::Service(http(vip)));
         balancer.check_with_room(&format!("{name}, no room"), &segment_of(vip, 100), headers - 4, &no_room);
+    }
+}
+
+#[test]
+fn jumbo_packets_in_several_buffers_travel_in_every_mode() {
+    for mode in [Mode::L2, Mode::Gue, Mode::Local] {
+        let world = COMBINATIONS.into_iter().fold(World::empty(), |world, (_, vip, backend)| {
+            let plain = Way::plain(backend);
+            let way = Way { mode, hop: NextHopSpec { mtu: 9100, ..plain.hop }, ..plain };
+            world.with(vip, HTTP, Protocol::Tcp, &[way])
+        });
+        let mut balancer = Balancer::new(&world);
+        for (name, vip, backend) in COMBINATIONS {
+            let (incoming, service) = (segment_of(vip, 9000), http(vip));
+            let expected = match mode {
+                Mode::L2 => Expected::Forwarded { service, backend, frame: world.tunnel(backend).pass_on(&incoming) },
+                Mode::Local => Expected::Delivered { service, backend },
+                Mode::Gue | Mode::Ipip => {
+                    Expected::Forwarded { service, backend, frame: gue(&world, backend).wrap(&incoming) }
+                }
+            };
+            balancer.check(&format!("{name}, {mode:?}"), &incoming, &expected);
+        }
     }
 }
 
