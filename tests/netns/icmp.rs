@@ -1,6 +1,13 @@
 //! What a VIP says by ICMP, to the tools that ask: ping, TCP's path MTU discovery, traceroute.
 
-use anyhow::{Context, Result};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::Barrier,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
 use lb_api::{PATH_STATUS, Status};
 use xdp_lb_tests::{
     agent::config::{self, HealthCheck},
@@ -11,6 +18,10 @@ use xdp_lb_tests::{
 
 /// MTU of the way to the backends, below that of the client's link.
 const NARROW: &str = "1400";
+
+const UDP_PORT: u16 = 53;
+/// How long sockets wait for a datagram.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Two backends with tunnels of either family.
 fn deploy(bed: &Bed) -> Deployment<'_> {
@@ -93,6 +104,54 @@ fn downloads_through_a_narrow_router_find_its_mtu() {
     }
     assert!(counted(&deployment, "forwarded_icmp_error") >= 2, "the router's errors reached the backends");
     assert_eq!(counted(&deployment, "icmp_error_unmatched"), 0);
+}
+
+#[test]
+fn long_datagrams_reach_one_backend_in_fragments() {
+    const LENGTH: usize = 4000;
+    let bed = Bed::new(2).expect("a bed");
+    let config = config::with_udp(&config::ingress(config::mixed_tunnels(&bed), HealthCheck::FAST), UDP_PORT);
+    let deployment = Deployment::start(&bed, &config).expect("a deployment");
+    for vip in [SocketAddr::new(VIP_V4.into(), UDP_PORT), SocketAddr::new(VIP_V6.into(), UDP_PORT)] {
+        let listening = Barrier::new(bed.backends.len() + 1);
+        thread::scope(|scope| {
+            for host in &bed.backends {
+                scope.spawn(|| host.namespace().on_thread(|| measure(vip, &listening)).expect("a server"));
+            }
+            listening.wait();
+            bed.client.namespace().on_thread(|| ask_at_length(vip, LENGTH)).expect("answers");
+        });
+    }
+    assert!(counted(&deployment, "first_fragment") >= 40);
+    assert_eq!(counted(&deployment, "later_fragment"), 2 * counted(&deployment, "first_fragment"));
+    assert_eq!(counted(&deployment, "fragment_unknown"), 0);
+}
+
+/// Answers datagrams with their length until none has come for a while.
+fn measure(vip: SocketAddr, listening: &Barrier) -> Result<()> {
+    let socket = UdpSocket::bind(vip).context("bind to the VIP")?;
+    socket.set_read_timeout(Some(IDLE)).context("set a time limit")?;
+    listening.wait();
+    let mut question = vec![0; 65_536];
+    while let Ok((length, client)) = socket.recv_from(&mut question) {
+        socket.send_to(length.to_string().as_bytes(), client).context("answer")?;
+    }
+    Ok(())
+}
+
+/// Twenty datagrams of this length, each from a fresh port; every one must arrive whole.
+fn ask_at_length(vip: SocketAddr, length: usize) -> Result<()> {
+    for _ in 0..20 {
+        let unspecified: SocketAddr = if vip.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
+        let socket = UdpSocket::bind(unspecified).context("bind")?;
+        socket.set_read_timeout(Some(IDLE)).context("set a time limit")?;
+        socket.connect(vip).context("connect")?;
+        socket.send(&vec![b'x'; length]).context("send")?;
+        let mut answer = [0; 16];
+        let received = socket.recv(&mut answer).context("receive")?;
+        ensure!(answer[..received] == *length.to_string().as_bytes(), "{vip} received another length");
+    }
+    Ok(())
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub(crate) enum Expected {
     Redirected { service: Service, backend: IpAddr, frame: Vec<u8> },
     /// It goes to this node's own stack as it is, counted for this backend.
     Delivered { service: Service, backend: IpAddr },
+    /// A fragment: it leaves as this frame, counted under this reason for the backend of its packet.
+    Fragment { reason: Reason, service: Service, backend: IpAddr, frame: Vec<u8> },
     /// An ICMP error: it leaves as this frame, counted for the backend of the flow it is about.
     Related { service: Service, backend: IpAddr, frame: Vec<u8> },
     /// It goes back as this frame.
@@ -147,6 +149,10 @@ impl Balancer {
             Expected::Delivered { service, backend } => {
                 let members = BTreeMap::from([(self.counter(*service, *backend), (1, bytes))]);
                 (Reason::LocalBackend, self.id(CountedAt::Service(*service)), frame, members)
+            }
+            Expected::Fragment { reason, service, backend, frame } => {
+                let members = BTreeMap::from([(self.counter(*service, *backend), (1, bytes))]);
+                (*reason, self.id(CountedAt::Service(*service)), frame.as_slice(), members)
             }
             Expected::Related { service, backend, frame } => {
                 let members = BTreeMap::from([(self.counter(*service, *backend), (1, bytes))]);

@@ -10,6 +10,7 @@ mod decapsulation;
 mod decapsulator;
 mod echo;
 mod forwarding;
+mod fragments;
 mod icmp_errors;
 mod modes;
 mod ports;
@@ -30,6 +31,7 @@ fn every_reason_has_a_case() {
         include_str!("decapsulation.rs"),
         include_str!("echo.rs"),
         include_str!("forwarding.rs"),
+        include_str!("fragments.rs"),
         include_str!("icmp_errors.rs"),
         include_str!("modes.rs"),
         include_str!("ports.rs"),

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod counters;
 pub mod decap;
+pub mod fragment;
 pub mod next_hop;
 pub mod port_range;
 pub mod reason;
@@ -17,6 +18,7 @@ pub mod vip;
 pub use address::{Addr, Family};
 pub use counters::{MemberCounters, ReasonCounters};
 pub use decap::{SourceKey, TunnelSource};
+pub use fragment::{FragmentKey, FragmentOwner};
 pub use next_hop::NextHop;
 pub use port_range::{PortRange, PortRanges};
 pub use reason::{Reason, ReasonKind};
@@ -42,6 +44,9 @@ pub const MAX_NEXT_HOPS: u32 = 16_384;
 /// Interfaces that the program runs on.
 pub const MAX_INTERFACES: u32 = 64;
 
+/// Fragmented packets that are remembered at a time; the least recently used make room.
+pub const MAX_FRAGMENTS: u32 = 16_384;
+
 /// Names of the maps, as the programs declare them and as they are pinned under `maps/`.
 pub mod map {
     /// `HashMap<VipKey, Vip>`: which service or VIP address a packet belongs to.
@@ -56,6 +61,8 @@ pub mod map {
     pub const VIP_COUNTERS: &str = "VIP_COUNTERS";
     /// `PerCpuArray<MemberCounters>`, indexed by a member's counter index.
     pub const MEMBER_COUNTERS: &str = "MEMBER_COUNTERS";
+    /// `LruHashMap<FragmentKey, FragmentOwner>`: where the first fragments of packets went.
+    pub const FRAGMENTS: &str = "FRAGMENTS";
     /// `PerCpuArray<u64>` with one element: when this CPU's bucket of ICMP answers is full again, in nanoseconds.
     pub const REPLY_PACING: &str = "REPLY_PACING";
     /// `Array<Settings>` with one element: what the running program was loaded with.
@@ -106,4 +113,4 @@ macro_rules! plain_data {
         unsafe impl aya::Pod for $type {}
     )+};
 }
-plain_data!(VipKey, Vip, PortRanges, NextHop, ReasonCounters, MemberCounters, Settings);
+plain_data!(FragmentKey, FragmentOwner, VipKey, Vip, PortRanges, NextHop, ReasonCounters, MemberCounters, Settings);

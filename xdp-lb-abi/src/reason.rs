@@ -63,6 +63,10 @@ macro_rules! reasons {
 reasons! {
     /// Sent to a backend.
     Forwarded = "forwarded", Forward;
+    /// The first fragment of a packet for a service: sent to a backend, and remembered for the others.
+    FirstFragment = "first_fragment", Forward;
+    /// Another fragment of such a packet: sent to the same backend.
+    LaterFragment = "later_fragment", Forward;
     /// An ICMP error about a flow to a service: sent to the backend of that flow.
     ForwardedIcmpError = "forwarded_icmp_error", Forward;
     /// An echo request (ping) to a VIP address, answered.
@@ -92,7 +96,10 @@ reasons! {
     /// With its encapsulation the packet is longer than the MTU on the way to the backend, and its sender is not told: it
     /// is an ICMP error itself, or may be fragmented and `icmp.too_big` is `drop`.
     TooBig = "too_big", Drop;
-    /// A fragment of a packet for a VIP address.
+    /// A fragment for a VIP address whose packet's first fragment has not come by here in the last 30 seconds, or whose
+    /// backend is gone.
+    FragmentUnknown = "fragment_unknown", Drop;
+    /// For a VIP address: a fragment of something else than TCP and UDP, or of a tunnelled packet.
     Fragment = "fragment", Drop;
     /// For a VIP address, with a protocol other than TCP and UDP, or behind too many IPv6 extension headers.
     UnsupportedProtocol = "unsupported_protocol", Drop;

@@ -6,6 +6,7 @@
 use xdp_lb_abi::Reason;
 
 use crate::{
+    fragment::Fragment,
     headers::{ipv6_fragment, protocol},
     packet::{Frame, Window},
 };
@@ -24,6 +25,8 @@ pub struct Upper {
     pub protocol: u8,
     /// Where it stands, from the start of the frame.
     pub offset: usize,
+    /// Which part of a packet this is.
+    pub fragment: Fragment,
 }
 
 /// Moves `upper` behind the extension headers that it may stand at.
@@ -41,14 +44,20 @@ pub fn skip(frame: &impl Frame, upper: &mut Upper) -> Result<(), Reason> {
         let length = match upper.protocol {
             protocol::IPV6_FRAGMENT => {
                 if header.get::<u16, { ipv6_fragment::POSITION }>() & ipv6_fragment::POSITION_MASK_BE != 0 {
-                    return Err(Reason::Fragment);
+                    let identification = header.get::<u32, { ipv6_fragment::IDENTIFICATION }>();
+                    if header.get::<u16, { ipv6_fragment::POSITION }>() & ipv6_fragment::OFFSET_MASK_BE != 0 {
+                        upper.fragment = Fragment::later(identification);
+                        return Err(Reason::FragmentUnknown);
+                    }
+                    upper.fragment = Fragment::first(identification);
                 }
                 ipv6_fragment::LEN
             }
             protocol::AUTHENTICATION => (units + 2) * 4,
             _ => (units + 1) * 8,
         };
-        *upper = Upper { protocol: header.get::<u8, 0>(), offset: upper.offset + length };
+        upper.protocol = header.get::<u8, 0>();
+        upper.offset += length;
     }
     Ok(())
 }
@@ -74,7 +83,7 @@ mod tests {
 
     /// Walks through headers that begin the frame; `first` is the number of the first.
     fn walk(first: u8, headers: &[&[u8]]) -> Result<(u8, usize), Reason> {
-        let mut upper = Upper { protocol: first, offset: 0 };
+        let mut upper = Upper { protocol: first, offset: 0, fragment: Fragment::WHOLE };
         skip(&Buffer::new(&headers.concat()), &mut upper).map(|()| (upper.protocol, upper.offset))
     }
 
@@ -111,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_ends_the_walk_unless_it_is_the_whole_packet() {
+    fn a_fragment_other_than_the_first_ends_the_walk() {
         for (position, expected) in [
             ([0, 0], Ok((TCP, 8))),
             ([0, 0b110], Ok((TCP, 8))),
-            ([0, 1], Err(Reason::Fragment)),
-            ([0, 8], Err(Reason::Fragment)),
-            ([0x80, 0], Err(Reason::Fragment)),
+            ([0, 1], Ok((TCP, 8))),
+            ([0, 8], Err(Reason::FragmentUnknown)),
+            ([0x80, 0], Err(Reason::FragmentUnknown)),
         ] {
             assert_eq!(walk(44, &[&[TCP, 0, position[0], position[1], 0, 0, 0, 1]]), expected, "{position:?}");
         }

@@ -46,6 +46,18 @@ impl FlowHash {
         Self::of(seed, source, ports)
     }
 
+    /// The hash that was taken from another packet of the flow.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// The hash, to be remembered.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
     /// The flow's slot, from the hash's lower half. BPF has no 128-bit product, so 32 bits are reduced, not 64.
     #[inline(always)]
     pub const fn slot(self) -> usize {

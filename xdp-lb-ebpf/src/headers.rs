@@ -92,6 +92,10 @@ pub mod ipv6_fragment {
     pub const POSITION: usize = 2;
     /// Bits of these bytes, in network order: all clear in a packet that is whole (RFC 6946).
     pub const POSITION_MASK_BE: u16 = 0xfff9_u16.to_be();
+    /// The fragment offset among them: clear in the first fragment.
+    pub const OFFSET_MASK_BE: u16 = 0xfff8_u16.to_be();
+    /// Offset of the four bytes of the identification.
+    pub const IDENTIFICATION: usize = 4;
 }
 
 /// TCP flags, as bits of the header's byte 13 (RFC 9293, section 3.1).

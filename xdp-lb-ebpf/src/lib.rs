@@ -20,6 +20,7 @@ pub mod ecn;
 pub mod encapsulate;
 pub mod extensions;
 pub mod flow;
+pub mod fragment;
 pub mod headers;
 pub mod lookup;
 pub mod next_hop;

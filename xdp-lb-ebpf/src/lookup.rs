@@ -2,9 +2,10 @@
 
 use core::ops::ControlFlow::{Break, Continue};
 
-use xdp_lb_abi::{Addr, HashInput, Reason, Vip, VipFlags, VipKey, VipKind};
+use xdp_lb_abi::{Addr, FragmentOwner, HashInput, Reason, Vip, VipFlags, VipKey, VipKind};
 
 use crate::{
+    fragment,
     packet::Frame,
     parse::{Packet, Transport},
     quote::{self, Flow},
@@ -17,6 +18,10 @@ use crate::{
 pub struct Service {
     /// Id of the VIP: of its counters and of its ring.
     pub vip: u32,
+    /// The member that this fragment's first one went to, and the hash of its flow; 0 if the flow decides.
+    pub member: u32,
+    /// See `member`.
+    pub remembered_flow: u64,
     /// What tells its flows apart.
     pub hash: HashInput,
     /// Address of the client.
@@ -39,7 +44,14 @@ pub fn service(frame: &impl Frame, packet: &Packet, tables: &impl Tables) -> Ste
             let key = VipKey::of_packet(packet.destination, packet.family, transport.destination_port_be, protocol);
             match tables.vip(&key) {
                 Some(vip) if vip.kind() == Some(VipKind::Service) => {
-                    return Continue(Service { vip: vip.id, hash: HashInput::decode(vip.hash), client, transport });
+                    return Continue(Service {
+                        vip: vip.id,
+                        member: 0,
+                        remembered_flow: 0,
+                        hash: HashInput::decode(vip.hash),
+                        client,
+                        transport,
+                    });
                 }
                 Some(vip) => return Break(Verdict::new(vip.id, Reason::CorruptTable)),
                 None => without,
@@ -50,6 +62,13 @@ pub fn service(frame: &impl Frame, packet: &Packet, tables: &impl Tables) -> Ste
     let Some(address) = tables.vip(&VipKey::of_address(packet.destination, packet.family)) else {
         return Break(Verdict::of_no_vip(Reason::NotVip));
     };
+    if packet.fragment.is_later()
+        && let Some(FragmentOwner { vip, member, flow, .. }) = fragment::owner(packet, tables)
+    {
+        let transport = Transport { ports: 0, destination_port_be: 0, flags: 0 };
+        let (client, hash) = (packet.source, HashInput::FiveTuple);
+        return Continue(Service { vip, member, remembered_flow: flow, hash, client, transport });
+    }
     match flow {
         Ok(flow) if address.flags.has(VipFlags::HAS_RANGES) => in_range(address, flow, without, tables),
         Ok(_) | Err(_) => Break(without_service(address, reason)),
@@ -64,7 +83,14 @@ fn in_range(address: Vip, flow: Flow, without: Reason, tables: &impl Tables) -> 
         return Break(Verdict::new(address.id, Reason::CorruptTable));
     };
     match ranges.find(u16::from_be(transport.destination_port_be), protocol) {
-        Some(range) => Continue(Service { vip: range.id.into(), hash: range.hash, client, transport }),
+        Some(range) => Continue(Service {
+            vip: range.id.into(),
+            member: 0,
+            remembered_flow: 0,
+            hash: range.hash,
+            client,
+            transport,
+        }),
         None => Break(without_service(address, without)),
     }
 }

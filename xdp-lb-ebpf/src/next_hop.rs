@@ -58,7 +58,7 @@ fn too_big(vip: u32, frame: &impl Frame, packet: &Packet, mtu: u16, gates: Gates
         Family::V4 => gates.has(Gates::TOO_BIG_REPLY) || must_not_be_fragmented(frame),
         Family::V6 => true,
     };
-    if is_error || !is_told {
+    if is_error || !is_told || packet.fragment.is_later() {
         return Verdict::new(vip, Reason::TooBig);
     }
     Verdict::new(vip, Reason::PacketTooBig).with_mtu(mtu)

@@ -13,9 +13,10 @@ use xdp_lb_abi::{Addr, Family, Reason};
 
 use crate::{
     extensions::{self, Upper},
+    fragment::Fragment,
     headers::{
-        ETHERNET_LEN, ICMP_LEN, ICMPV6_LEN, IPV4_FRAGMENT_MASK_BE, IPV4_LEN, IPV6_LEN, NEIGHBOUR_DISCOVERY, TCP_LEN,
-        UDP_LEN, ether_type, icmp, icmpv6, protocol, traffic_class,
+        ETHERNET_LEN, ICMP_LEN, ICMPV6_LEN, IPV4_FRAGMENT_MASK_BE, IPV4_LEN, IPV4_OFFSET_MASK_BE, IPV6_LEN,
+        NEIGHBOUR_DISCOVERY, TCP_LEN, UDP_LEN, ether_type, icmp, icmpv6, protocol, traffic_class,
     },
     packet::{Frame, Window},
     verdict::{Step, Verdict},
@@ -38,6 +39,8 @@ pub struct Packet {
     pub traffic_class: u8,
     /// Length in bytes from the IP header on, as the IP header says; padding behind it is not part of it.
     pub length: u32,
+    /// Which part of a packet it is.
+    pub fragment: Fragment,
     /// Where the transport header begins, in bytes from the start of the frame.
     pub transport_offset: usize,
     /// What identifies the flow, or what becomes of the packet should it be for a VIP address.
@@ -88,7 +91,7 @@ pub fn parse(frame: &impl Frame, bytes: u64) -> Step<Packet> {
         Some(reason) => Err(reason),
     };
     let Network { family, source, destination, ttl, traffic_class, length, upper, .. } = network;
-    let Upper { protocol, offset } = upper;
+    let Upper { protocol, offset, fragment } = upper;
     Continue(Packet {
         family,
         source,
@@ -97,6 +100,7 @@ pub fn parse(frame: &impl Frame, bytes: u64) -> Step<Packet> {
         ttl,
         traffic_class,
         length,
+        fragment,
         transport_offset: offset,
         transport,
     })
@@ -111,8 +115,16 @@ fn ipv4(frame: &impl Frame) -> Step<Network> {
     }
     let header_len = (version_and_words as usize & 0xf) * 4;
     let length = header.number::<2>() as usize;
-    let problem = if header.get::<u16, 6>() & IPV4_FRAGMENT_MASK_BE != 0 {
-        Some(Reason::Fragment)
+    let (position, identification) = (header.get::<u16, 6>(), u32::from(header.get::<u16, 4>()));
+    let fragment = if position & IPV4_FRAGMENT_MASK_BE == 0 {
+        Fragment::WHOLE
+    } else if position & IPV4_OFFSET_MASK_BE == 0 {
+        Fragment::first(identification)
+    } else {
+        Fragment::later(identification)
+    };
+    let problem = if fragment.is_later() {
+        Some(Reason::FragmentUnknown)
     } else if header_len < IPV4_LEN || length < header_len {
         Some(Reason::BadLength)
     } else {
@@ -126,7 +138,7 @@ fn ipv4(frame: &impl Frame) -> Step<Network> {
         traffic_class: header.get::<u8, 1>(),
         length: length as u32,
         problem,
-        upper: Upper { protocol: header.get::<u8, 9>(), offset: ETHERNET_LEN + header_len },
+        upper: Upper { protocol: header.get::<u8, 9>(), offset: ETHERNET_LEN + header_len, fragment },
         payload: length.wrapping_sub(header_len),
     })
 }
@@ -140,7 +152,7 @@ fn ipv6(frame: &impl Frame) -> Step<Network> {
     }
     let length = header.number::<4>() as usize;
     let behind = ETHERNET_LEN + IPV6_LEN;
-    let mut upper = Upper { protocol: header.get::<u8, 6>(), offset: behind };
+    let mut upper = Upper { protocol: header.get::<u8, 6>(), offset: behind, fragment: Fragment::WHOLE };
     let skipped = extensions::skip(frame, &mut upper);
     let extensions = upper.offset - behind;
     let problem = match skipped {
@@ -167,7 +179,8 @@ fn transport(frame: &impl Frame, bytes: u64, network: &Network) -> Result<Transp
     let (offset, payload) = (network.upper.offset, network.payload);
     match (network.family, network.upper.protocol) {
         (_, protocol::TCP) => tcp(frame, bytes, offset, payload),
-        (_, protocol::UDP) => udp(frame, bytes, offset, payload),
+        (_, protocol::UDP) => udp(frame, bytes, network),
+        (_, protocol::ICMP | protocol::ICMPV6) if network.upper.fragment.is_first() => Err(Reason::Fragment),
         (Family::V4, protocol::ICMP) => Err(icmp(frame, bytes, offset, payload)),
         (Family::V6, protocol::ICMPV6) => Err(icmpv6(frame, bytes, network)),
         _ => Err(Reason::UnsupportedProtocol),
@@ -192,11 +205,14 @@ fn tcp(frame: &impl Frame, bytes: u64, offset: usize, payload: usize) -> Result<
 }
 
 #[inline(always)]
-fn udp(frame: &impl Frame, bytes: u64, offset: usize, payload: usize) -> Result<Transport, Reason> {
+fn udp(frame: &impl Frame, bytes: u64, network: &Network) -> Result<Transport, Reason> {
+    let (offset, payload) = (network.upper.offset, network.payload);
     let header = Window::<UDP_LEN>::at(frame, offset).ok_or(Reason::Truncated)?;
     // A datagram may end before the IP packet does: options follow it there (RFC 9868).
     let length = header.number::<4>() as usize;
-    if length < UDP_LEN || payload < length || (offset + payload) as u64 > bytes {
+    // In a first fragment it goes on beyond the packet.
+    let is_cut = payload < length && !network.upper.fragment.is_first();
+    if length < UDP_LEN || payload < UDP_LEN || is_cut || (offset + payload) as u64 > bytes {
         return Err(Reason::BadLength);
     }
     Ok(Transport { ports: header.get::<u32, 0>(), destination_port_be: header.get::<u16, 2>(), flags: 0 })

@@ -7,6 +7,7 @@ use xdp_lb_abi::{Gates, Mode, Reason};
 use crate::{
     encapsulate::encapsulate,
     flow::FlowHash,
+    fragment,
     headers::{protocol, tcp_flag},
     lookup::{self, Service},
     next_hop::resolve,
@@ -39,8 +40,15 @@ fn forward(frame: &mut impl Frame, packet: &Packet, bytes: u64, tables: &impl Ta
     let service = lookup::service(frame, packet, tables)?;
     let gates = tables.gates();
     check_tcp_flags(packet, &service, gates)?;
-    let flow = FlowHash::of_input(tables.hash_seed(), service.hash, service.client, service.transport.ports);
-    let backend = select(service.vip, flow, tables)?;
+    let flow = if service.member == 0 {
+        FlowHash::of_input(tables.hash_seed(), service.hash, service.client, service.transport.ports)
+    } else {
+        FlowHash::from_word(service.remembered_flow)
+    };
+    let backend = select(service.vip, flow, service.member, tables)?;
+    if packet.fragment.is_first() {
+        fragment::remember(service.vip, packet, flow, &backend, tables);
+    }
     deliver_locally(packet, &service, &backend, bytes, tables)?;
     check_ttl(packet, &service, gates)?;
     let egress = resolve(service.vip, frame, packet, &backend, tables)?;
@@ -49,6 +57,8 @@ fn forward(frame: &mut impl Frame, packet: &Packet, bytes: u64, tables: &impl Ta
     let reason = match packet.protocol {
         _ if egress.redirected => Reason::Redirected,
         protocol::ICMP | protocol::ICMPV6 => Reason::ForwardedIcmpError,
+        _ if packet.fragment.is_first() => Reason::FirstFragment,
+        _ if packet.fragment.is_later() => Reason::LaterFragment,
         _ => Reason::Forwarded,
     };
     Continue(Verdict::new(service.vip, reason))
@@ -66,7 +76,11 @@ fn check_tcp_flags(packet: &Packet, service: &Service, gates: Gates) -> Step<()>
     let flags = service.transport.flags;
     let opens_and_closes = flags & tcp_flag::SYN != 0 && flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
     let does_nothing = flags & (tcp_flag::SYN | tcp_flag::RST | tcp_flag::ACK) == 0;
-    if gates.has(Gates::CHECK_TCP_FLAGS) && packet.protocol == protocol::TCP && (opens_and_closes || does_nothing) {
+    if gates.has(Gates::CHECK_TCP_FLAGS)
+        && packet.protocol == protocol::TCP
+        && !packet.fragment.is_later()
+        && (opens_and_closes || does_nothing)
+    {
         return Break(Verdict::new(service.vip, Reason::BadTcpFlags));
     }
     Continue(())
@@ -100,7 +114,11 @@ fn check_ttl(packet: &Packet, service: &Service, gates: Gates) -> Step<()> {
         return Continue(());
     }
     let is_error = matches!(packet.protocol, protocol::ICMP | protocol::ICMPV6);
-    let reason = if packet.ttl == 0 || is_error { Reason::TtlExpired } else { Reason::TimeExceeded };
+    let reason = if packet.ttl == 0 || is_error || packet.fragment.is_later() {
+        Reason::TtlExpired
+    } else {
+        Reason::TimeExceeded
+    };
     Break(Verdict::new(service.vip, reason))
 }
 

@@ -13,6 +13,8 @@ use crate::{
 /// The member that takes a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backend {
+    /// Its index in the ring.
+    pub member: u16,
     /// Its address: destination of the outer header where there is one.
     pub tunnel: Addr,
     /// How packets reach it.
@@ -23,17 +25,18 @@ pub struct Backend {
     pub counter: u32,
 }
 
-/// Selects the member that the flow's slot names.
+/// Selects the member that the flow's slot names, or the one that another packet made certain: 0 is none.
 #[inline(always)]
-pub fn select(vip: u32, flow: FlowHash, tables: &impl Tables) -> Step<Backend> {
+pub fn select(vip: u32, flow: FlowHash, certain: u32, tables: &impl Tables) -> Step<Backend> {
     let stop = |reason| Break(Verdict::new(vip, reason));
     let Some(ring) = tables.ring(vip) else { return stop(Reason::NoBackend) };
-    let member = match ring.slot(flow.slot()) {
+    let slot = if certain == 0 { ring.slot(flow.slot()) } else { Slot::Member(certain as u16) };
+    let member = match slot {
         Slot::Member(member) => member,
         // Written only by versions that also load a program that knows the phases of a move.
         Slot::Move(_) => return stop(Reason::CorruptTable),
     };
     let Route { counter, next_hop, encapsulation } = Route::decode(ring.route(member));
     let Some(encapsulation) = encapsulation else { return stop(Reason::NoBackend) };
-    Continue(Backend { tunnel: ring.tunnel(member), encapsulation, next_hop, counter })
+    Continue(Backend { member, tunnel: ring.tunnel(member), encapsulation, next_hop, counter })
 }

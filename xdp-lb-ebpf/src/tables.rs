@@ -5,7 +5,10 @@
 
 use core::mem::offset_of;
 
-use xdp_lb_abi::{Addr, Gates, Member, NextHop, PortRange, PortRanges, Slot, SourceKey, Vip, VipKey, port_range, ring};
+use xdp_lb_abi::{
+    Addr, FragmentKey, FragmentOwner, Gates, Member, NextHop, PortRange, PortRanges, Slot, SourceKey, Vip, VipKey,
+    port_range, ring,
+};
 
 use crate::verdict::Verdict;
 
@@ -32,6 +35,15 @@ pub trait Tables {
 
     /// Counts a packet that goes to a member.
     fn count_member(&self, counter: u32, bytes: u64);
+
+    /// What is remembered of a packet's first fragment.
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentOwner>;
+
+    /// Remembers a packet's first fragment.
+    fn remember_fragment(&self, key: &FragmentKey, owner: &FragmentOwner);
+
+    /// Nanoseconds of the monotonic clock.
+    fn now(&self) -> u64;
 
     /// Whether one more answer may be sent now; takes a token if so.
     fn may_reply(&self) -> bool;
@@ -93,6 +105,12 @@ impl Ring {
     #[inline(always)]
     pub fn route(self, member: u16) -> u64 {
         self.member_word(member, offset_of!(Member, route))
+    }
+
+    /// The state word of a member.
+    #[inline(always)]
+    pub fn state(self, member: u16) -> u64 {
+        self.member_word(member, offset_of!(Member, state))
     }
 
     /// The tunnel address of a member.

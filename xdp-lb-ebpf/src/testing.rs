@@ -7,7 +7,8 @@ use std::{
 };
 
 use xdp_lb_abi::{
-    Encapsulation, Family, Gates, Member, NextHop, PortRanges, Reason, Slot, SourceKey, Vip, VipKey, VipKind,
+    Encapsulation, Family, FragmentKey, FragmentOwner, Gates, Member, NextHop, PortRanges, Reason, Slot, SourceKey,
+    Vip, VipKey, VipKind,
     next_hop::Link,
     ring::{self, Route},
 };
@@ -111,6 +112,8 @@ pub(crate) struct Memory {
     pub(crate) rings: HashMap<u32, Box<[u64; ring::WORDS]>>,
     pub(crate) next_hops: Vec<NextHop>,
     pub(crate) gates: Gates,
+    pub(crate) fragments: RefCell<HashMap<FragmentKey, FragmentOwner>>,
+    pub(crate) now: Cell<u64>,
     pub(crate) replies_left: Cell<u32>,
     pub(crate) counted: RefCell<Vec<(Verdict, u64)>>,
     pub(crate) members: RefCell<Vec<(u32, u64)>>,
@@ -156,6 +159,8 @@ impl Memory {
             rings: [WEB_4, WEB_6, DNS_4].map(|id| (id, ring_of(&member, Slot::Member(1)))).into(),
             next_hops: vec![NextHop::NONE, next_hop],
             gates: ALL_GATES,
+            fragments: RefCell::default(),
+            now: Cell::new(0),
             replies_left: Cell::new(u32::MAX),
             counted: RefCell::default(),
             members: RefCell::default(),
@@ -217,6 +222,18 @@ impl Tables for Memory {
 
     fn count_member(&self, counter: u32, bytes: u64) {
         self.members.borrow_mut().push((counter, bytes));
+    }
+
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentOwner> {
+        self.fragments.borrow().get(key).copied()
+    }
+
+    fn remember_fragment(&self, key: &FragmentKey, owner: &FragmentOwner) {
+        self.fragments.borrow_mut().insert(*key, *owner);
+    }
+
+    fn now(&self) -> u64 {
+        self.now.get()
     }
 
     fn may_reply(&self) -> bool {

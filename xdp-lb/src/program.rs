@@ -74,6 +74,7 @@ impl ProgramKind {
                 map::VIP_COUNTERS,
                 map::MEMBER_COUNTERS,
                 map::TX_PORTS,
+                map::FRAGMENTS,
                 map::SETTINGS,
             ],
             Self::Decapsulator { .. } => {

@@ -5,14 +5,14 @@
 use aya_ebpf::{
     Global,
     bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, ArrayOfMaps, DevMapHash, HashMap, PerCpuArray},
+    btf_maps::{Array, ArrayOfMaps, DevMapHash, HashMap, LruHashMap, PerCpuArray},
     helpers::bpf_ktime_get_ns,
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
 use xdp_lb_abi::{
-    DEFAULT_GUE_PORT, Gates, MAX_INTERFACES, MAX_MEMBER_COUNTERS, MAX_NEXT_HOPS, MAX_VIPS, MemberCounters, NextHop,
-    PortRanges, ReasonCounters, Settings, Vip, VipKey, ring,
+    DEFAULT_GUE_PORT, FragmentKey, FragmentOwner, Gates, MAX_FRAGMENTS, MAX_INTERFACES, MAX_MEMBER_COUNTERS,
+    MAX_NEXT_HOPS, MAX_VIPS, MemberCounters, NextHop, PortRanges, ReasonCounters, Settings, Vip, VipKey, ring,
 };
 use xdp_lb_ebpf::{
     Tables, Verdict, balance, pacing,
@@ -39,6 +39,9 @@ static VIP_COUNTERS: PerCpuArray<ReasonCounters, { MAX_VIPS as usize }> = PerCpu
 
 #[btf_map]
 static MEMBER_COUNTERS: PerCpuArray<MemberCounters, { MAX_MEMBER_COUNTERS as usize }> = PerCpuArray::new();
+
+#[btf_map]
+static FRAGMENTS: LruHashMap<FragmentKey, FragmentOwner, { MAX_FRAGMENTS as usize }> = LruHashMap::new();
 
 #[btf_map]
 static REPLY_PACING: PerCpuArray<u64, 1> = PerCpuArray::new();
@@ -118,10 +121,28 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentOwner> {
+        // SAFETY: the value is copied at once. Another CPU may replace it meanwhile by that of another packet: then this
+        // fragment goes where that packet goes, which cannot put it together and drops it.
+        unsafe { FRAGMENTS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn remember_fragment(&self, key: &FragmentKey, owner: &FragmentOwner) {
+        // A failure shows when the next fragment comes, which is unknown then.
+        let _ = FRAGMENTS.insert(key, owner, 0);
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        // SAFETY: the helper has no preconditions.
+        unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
     fn may_reply(&self) -> bool {
         let Some(next) = REPLY_PACING.get_ptr_mut(0) else { return false };
-        // SAFETY: the helper has no preconditions.
-        let now = unsafe { bpf_ktime_get_ns() };
+        let now = self.now();
         // SAFETY: the value of this CPU, which no other program writes while this one runs.
         pacing::admit(unsafe { &mut *next }, now, ICMP_INTERVAL.load())
     }

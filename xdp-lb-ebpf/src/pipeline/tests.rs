@@ -24,7 +24,7 @@ fn check(tables: &Memory, frame: &[u8], vip: u32, reason: Reason) {
     let verdict = balance(&mut buffer, tables);
     assert_eq!((verdict.vip(), verdict.reason()), (vip, reason));
     assert_eq!(tables.take_counted(), (vip, reason, frame.len() as u64));
-    if reason == Reason::Forwarded {
+    if reason.kind() == ReasonKind::Forward {
         assert_eq!(tables.members.take(), [(COUNTER, frame.len() as u64)]);
     } else {
         // What an answer must look like byte for byte is for the packet tests to say, through the real program.
@@ -175,14 +175,25 @@ fn a_vip_address_answers_for_what_none_of_its_services_takes() {
 }
 
 #[test]
-fn fragments_are_told_from_whole_packets() {
-    for fragment in [0x2000, 0x0001, 0x3fff] {
-        check_one(&Ip { fragment, ..web_4() }, ADDRESS_4, Reason::Fragment);
-    }
+fn later_fragments_follow_the_first_and_unknown_ones_are_dropped() {
+    let tables = Memory::with_backend(BACKEND_4);
+    let first = Ip { fragment: 0x2000, ..web_4() };
+    let later = Ip { fragment: 0x2003, payload: vec![7; 24], ..web_4() };
+    let last = Ip { fragment: 0x0006, payload: vec![7; 3], ..web_4() };
+    check(&tables, &later.frame(), ADDRESS_4, Reason::FragmentUnknown);
+    check(&tables, &first.frame(), WEB_4, Reason::FirstFragment);
+    check(&tables, &later.frame(), WEB_4, Reason::LaterFragment);
+    check(&tables, &last.frame(), WEB_4, Reason::LaterFragment);
+    tables.now.set(30_000_000_000);
+    check(&tables, &last.frame(), WEB_4, Reason::LaterFragment);
+    tables.now.set(30_000_000_001);
+    check(&tables, &last.frame(), ADDRESS_4, Reason::FragmentUnknown);
     for fragment in [0x0000, 0x4000, 0x8000] {
         check_one(&Ip { fragment, ..web_4() }, WEB_4, Reason::Forwarded);
     }
-    check_one(&Ip { protocol: 44, ..web_6() }, ADDRESS_6, Reason::Fragment);
+    check_one(&Ip { protocol: 1, fragment: 0x2000, ..web_4() }, ADDRESS_4, Reason::Fragment);
+    // The next header and the length of a TCP segment's first port: a later fragment.
+    check_one(&Ip { protocol: 44, ..web_6() }, ADDRESS_6, Reason::FragmentUnknown);
 }
 
 #[test]
