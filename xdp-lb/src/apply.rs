@@ -12,12 +12,12 @@ use xdp_lb_abi::{
 };
 
 use crate::{
+    change::Change,
     installed::Installed,
     layout::{self, HOP_WORDS},
     mapped::Mapped,
     model::{MemberKey, NextHopKey, NextHopSpec, Service},
     pins,
-    plan::Change,
     ring::RingSpec,
     sys,
     tables::{Tables, TablesError, open_pin},

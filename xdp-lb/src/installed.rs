@@ -8,9 +8,9 @@ use std::{
 use xdp_lb_abi::{HashInput, PortRange, PortRanges, ring::Route};
 
 use crate::{
+    change::Change,
     layout,
     model::{MemberKey, NextHopKey, NextHopSpec, Service},
-    plan::Change,
 };
 
 /// All that stands in the forwarding maps. Read from them at the start, then kept up to date change by change.

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod attach;
+pub mod change;
 pub mod decap;
 pub mod driver;
 pub mod explain;
@@ -23,8 +24,9 @@ pub mod totals;
 pub mod tx_ports;
 
 pub use apply::Writer;
+pub use change::Change;
 pub use installed::Installed;
 pub use model::Desired;
 pub use pins::Pins;
-pub use plan::{Change, Plan, plan};
+pub use plan::{Plan, plan};
 pub use tables::Tables;
