@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use xdp_lb_abi::PortRange;
+use xdp_lb_abi::{HashInput, PortRange};
 
 use super::*;
 use crate::{
     layout,
-    model::{Mode, Ports, Protocol},
+    model::{Mode, NextHopSpec, Ports, Protocol},
 };
 
 /// Of three numbers, two are services on a range of ports.
