@@ -12,7 +12,7 @@ mod vips;
 pub(crate) mod samples;
 
 pub(crate) use backends::backends;
-pub(crate) use explanation::explanation;
+pub(crate) use explanation::{Chosen, Explanation, explanation};
 pub(crate) use stats::{rates, stats};
 pub(crate) use status::status;
 pub(crate) use vips::{vip_details, vips};

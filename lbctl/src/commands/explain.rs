@@ -1,10 +1,7 @@
 //! `lbctl explain`.
 
-use std::net::{IpAddr, SocketAddr};
-
 use anyhow::{Context, Result, bail};
-use lb_api::{NextHop, PATH_VIPS, Role, Vip, report};
-use serde::Serialize;
+use lb_api::{PATH_VIPS, Role, Vip, report};
 use xdp_lb::{
     Pins,
     explain::{Question, explain},
@@ -18,34 +15,8 @@ use crate::{
     args::{Explain, Format},
     output,
     place::Place,
-    print,
+    print::{self, Chosen, Explanation},
 };
-
-/// What the program does with a flow's first packet.
-#[derive(Debug, Serialize)]
-pub(crate) struct Explanation {
-    pub(crate) from: SocketAddr,
-    pub(crate) to: SocketAddr,
-    pub(crate) protocol: String,
-    /// Where the packet comes in.
-    pub(crate) interface: String,
-    pub(crate) verdict: String,
-    pub(crate) reason: String,
-    /// What the reason means.
-    pub(crate) description: String,
-    pub(crate) backend: Option<Chosen>,
-    /// Whether the attached program is the one that answered.
-    pub(crate) same_program: bool,
-}
-
-/// The backend that gets the flow.
-#[derive(Debug, Serialize)]
-pub(crate) struct Chosen {
-    pub(crate) name: Option<String>,
-    pub(crate) address: IpAddr,
-    pub(crate) encapsulation: String,
-    pub(crate) next_hop: Option<NextHop>,
-}
 
 /// Asks the program, and prints its answer.
 pub(crate) async fn run(place: &Place, format: Format, flow: Explain) -> Result<Outcome> {

@@ -1,11 +1,41 @@
 //! `lbctl explain`.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    net::{IpAddr, SocketAddr},
+};
 
+use lb_api::NextHop;
+use serde::Serialize;
 use xdp_lb_abi::{Encapsulation, Reason};
 
 use super::{text, vips::way};
-use crate::commands::explain::Explanation;
+
+/// What the program does with a flow's first packet.
+#[derive(Debug, Serialize)]
+pub(crate) struct Explanation {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) protocol: String,
+    /// Where the packet comes in.
+    pub(crate) interface: String,
+    pub(crate) verdict: String,
+    pub(crate) reason: String,
+    /// What the reason means.
+    pub(crate) description: String,
+    pub(crate) backend: Option<Chosen>,
+    /// Whether the attached program is the one that answered.
+    pub(crate) same_program: bool,
+}
+
+/// The backend that gets the flow.
+#[derive(Debug, Serialize)]
+pub(crate) struct Chosen {
+    pub(crate) name: Option<String>,
+    pub(crate) address: IpAddr,
+    pub(crate) encapsulation: String,
+    pub(crate) next_hop: Option<NextHop>,
+}
 
 /// What the program does with the flow, why, and where it sends it. `wide` adds the details of the next hop.
 pub(crate) fn explanation(out: &mut dyn Write, explanation: &Explanation, wide: bool) -> io::Result<()> {
@@ -36,10 +66,7 @@ pub(crate) fn explanation(out: &mut dyn Write, explanation: &Explanation, wide: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        commands::explain::Chosen,
-        print::{printed, samples},
-    };
+    use crate::print::{printed, samples};
 
     fn forwarded() -> Explanation {
         let member = samples::vip().members.swap_remove(0);
