@@ -26,12 +26,17 @@ fn read(status: &Status) -> Result<Report, ReportError> {
     Ok(report)
 }
 
-/// `GET /v1/status`.
-pub fn status(status: &Status) -> Result<StatusDocument, ReportError> {
-    let mut document = match read(status) {
+/// `GET /v1/status`: always an answer. That the maps cannot be read is one of the problems that it tells.
+pub fn status(status: &Status) -> StatusDocument {
+    let read = read(status);
+    let unreadable = match &read {
+        // Taken away by an operator, which the agent has noticed.
+        Ok(_) | Err(ReportError::NotInstalled { .. }) => None,
+        Err(error) => Some(format!("the pinned maps cannot be read: {error}")),
+    };
+    let mut document = match read {
         Ok(report) => report.status(VERSION),
-        Err(ReportError::NotInstalled { path }) => detached(path),
-        Err(error) => return Err(error),
+        Err(_) => without_maps(Pins::new(&status.config.node.bpffs).root()),
     };
     document.agent = Some(Agent {
         pid: process::id(),
@@ -45,11 +50,12 @@ pub fn status(status: &Status) -> Result<StatusDocument, ReportError> {
     });
     // What the maps show, the agent knows better.
     document.problems = status.problems();
-    Ok(document)
+    document.problems.extend(unreadable);
+    document
 }
 
-/// The status of a node whose pins were taken away under the agent.
-fn detached(pins: PathBuf) -> StatusDocument {
+/// The status of a node whose pins were taken away under the agent, or cannot be read.
+fn without_maps(pins: PathBuf) -> StatusDocument {
     StatusDocument {
         version: VERSION.to_owned(),
         abi_version: ABI_VERSION,

@@ -132,7 +132,7 @@ fn api_answer(method: &Method, path: &str, answers: &Answers) -> Answer {
     }
     let status: Status = answers.status.borrow().clone();
     match path {
-        PATH_STATUS => json(report::status(&status)),
+        PATH_STATUS => json(Ok(report::status(&status))),
         PATH_VIPS => json(report::vips(&status)),
         PATH_BACKENDS => json(report::backends(&status)),
         PATH_STATS => json(report::stats(&status)),
