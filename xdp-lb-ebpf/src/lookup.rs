@@ -62,7 +62,7 @@ pub fn service(frame: &impl Frame, packet: &Packet, tables: &impl Tables) -> Ste
     let Some(address) = tables.vip(&VipKey::of_address(packet.destination, packet.family)) else {
         return Break(Verdict::of_no_vip(Reason::NotVip));
     };
-    if packet.fragment.is_later()
+    if reason == Reason::FragmentUnknown
         && let Some(FragmentOwner { vip, member, flow, .. }) = fragment::owner(packet, tables)
     {
         let transport = Transport { ports: 0, destination_port_be: 0, flags: 0 };

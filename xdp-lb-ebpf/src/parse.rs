@@ -88,6 +88,9 @@ pub fn parse(frame: &impl Frame, bytes: u64) -> Step<Packet> {
     };
     let transport = match network.problem {
         None => transport(frame, bytes, &network),
+        Some(Reason::FragmentUnknown) if ETHERNET_LEN as u64 + u64::from(network.length) > bytes => {
+            Err(Reason::BadLength)
+        }
         Some(reason) => Err(reason),
     };
     let Network { family, source, destination, ttl, traffic_class, length, upper, .. } = network;
@@ -123,10 +126,10 @@ fn ipv4(frame: &impl Frame) -> Step<Network> {
     } else {
         Fragment::later(identification)
     };
-    let problem = if fragment.is_later() {
-        Some(Reason::FragmentUnknown)
-    } else if header_len < IPV4_LEN || length < header_len {
+    let problem = if header_len < IPV4_LEN || length < header_len {
         Some(Reason::BadLength)
+    } else if fragment.is_later() {
+        Some(Reason::FragmentUnknown)
     } else {
         None
     };

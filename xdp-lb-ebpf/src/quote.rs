@@ -6,7 +6,7 @@
 use xdp_lb_abi::{Addr, Family, Reason};
 
 use crate::{
-    headers::{ICMP_LEN, IPV4_LEN, IPV4_OFFSET_MASK_BE, IPV6_LEN, protocol},
+    headers::{ETHERNET_LEN, ICMP_LEN, IPV4_LEN, IPV4_OFFSET_MASK_BE, IPV6_LEN, protocol},
     packet::{Frame, Window},
     parse::{Packet, Transport},
     verdict::Verdict,
@@ -44,9 +44,10 @@ struct Quoted {
 #[inline(always)]
 pub fn flow(frame: &impl Frame, packet: &Packet) -> Result<Flow, Verdict> {
     let at = packet.transport_offset + ICMP_LEN;
+    let end = ETHERNET_LEN + packet.length as usize;
     let quoted = match packet.family {
-        Family::V4 => ipv4(frame, at)?,
-        Family::V6 => ipv6(frame, at)?,
+        Family::V4 => ipv4(frame, at, end)?,
+        Family::V6 => ipv6(frame, at, end)?,
     };
     let is_ours = quoted.source.words() == packet.destination.words()
         && matches!(quoted.protocol, protocol::TCP | protocol::UDP)
@@ -54,16 +55,25 @@ pub fn flow(frame: &impl Frame, packet: &Packet) -> Result<Flow, Verdict> {
     if !is_ours {
         return Err(UNMATCHED);
     }
-    let header = Window::<QUOTED_LEN>::at(frame, quoted.transport_offset).ok_or(TRUNCATED)?;
+    let header = window::<QUOTED_LEN>(frame, quoted.transport_offset, end)?;
     // The backend's source port is the client's destination port, and the other way round.
     let ports = header.get::<u32, 0>().rotate_left(16);
     let transport = Transport { ports, destination_port_be: header.get::<u16, 0>(), flags: 0 };
     Ok(Flow { client: quoted.destination, protocol: quoted.protocol, transport })
 }
 
+/// A header of the quote. What is behind the end of the packet pads the frame and quotes nothing.
 #[inline(always)]
-fn ipv4(frame: &impl Frame, at: usize) -> Result<Quoted, Verdict> {
-    let header = Window::<IPV4_LEN>::at(frame, at).ok_or(TRUNCATED)?;
+fn window<const N: usize>(frame: &impl Frame, at: usize, end: usize) -> Result<Window<'_, N>, Verdict> {
+    if at + N > end {
+        return Err(TRUNCATED);
+    }
+    Window::at(frame, at).ok_or(TRUNCATED)
+}
+
+#[inline(always)]
+fn ipv4(frame: &impl Frame, at: usize, end: usize) -> Result<Quoted, Verdict> {
+    let header = window::<IPV4_LEN>(frame, at, end)?;
     let version_and_words = header.get::<u8, 0>();
     let header_len = (version_and_words as usize & 0xf) * 4;
     if version_and_words >> 4 != Family::V4 as u8 || header_len < IPV4_LEN {
@@ -80,8 +90,8 @@ fn ipv4(frame: &impl Frame, at: usize) -> Result<Quoted, Verdict> {
 
 /// Backends send TCP and UDP right behind the fixed header, unless they fragment.
 #[inline(always)]
-fn ipv6(frame: &impl Frame, at: usize) -> Result<Quoted, Verdict> {
-    let header = Window::<IPV6_LEN>::at(frame, at).ok_or(TRUNCATED)?;
+fn ipv6(frame: &impl Frame, at: usize, end: usize) -> Result<Quoted, Verdict> {
+    let header = window::<IPV6_LEN>(frame, at, end)?;
     if header.get::<u8, 0>() >> 4 != Family::V6 as u8 {
         return Err(UNMATCHED);
     }
