@@ -17,9 +17,10 @@ mod ports;
 mod random;
 mod ranges;
 mod refusals;
-mod test_run;
 mod told;
 mod world;
+
+use xdp_lb_tests::test_run;
 
 /// A reason that no case expects is a reason that nobody knows to be right.
 #[test]

@@ -9,6 +9,8 @@ pub mod bed;
 pub mod builder;
 pub mod deployment;
 pub mod http;
+pub mod model;
 pub mod optional;
 pub mod poll;
+pub mod test_run;
 pub mod traffic;

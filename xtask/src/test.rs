@@ -17,6 +17,9 @@ use tally::Tally;
 /// Set for the tests: an optional server that is missing is then a failure, not a reason to skip.
 const ALL_VARIABLE: &str = "XDP_LB_TEST_ALL";
 
+/// How long, in seconds, random packets go through the program and the model beside it.
+const FUZZ_VARIABLE: &str = "XDP_LB_FUZZ_SECONDS";
+
 /// Which tests to run, and how to report.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -26,6 +29,9 @@ pub(crate) struct Options {
     /// Print one JSON object on stdout: tests passed, failed and ignored, in total and by suite.
     #[arg(long)]
     json: bool,
+    /// Compare the program with its model for so long, with new random configurations and packets.
+    #[arg(long, value_name = "N")]
+    fuzz_seconds: Option<u32>,
     /// Passed on to the test programs, for instance a part of a test's name.
     #[arg(last = true)]
     filter: Vec<String>,
@@ -43,6 +49,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     cargo.args(["test", "--workspace", "--no-fail-fast"]);
     if options.all {
         cargo.env(ALL_VARIABLE, "1");
+    }
+    if let Some(seconds) = options.fuzz_seconds {
+        cargo.env(FUZZ_VARIABLE, seconds.to_string());
     }
     if !options.filter.is_empty() {
         cargo.arg("--").args(&options.filter);

@@ -6,7 +6,7 @@ use aya::{
 };
 
 /// Index of the interface that packets come in by: `lo`, which every network namespace has.
-pub(crate) const INTERFACE: u32 = 1;
+pub const INTERFACE: u32 = 1;
 
 /// The driver's room in front of a packet in a test run (kernel `XDP_PACKET_HEADROOM`).
 const HEADROOM: usize = 256;
@@ -19,18 +19,24 @@ const GROWTH: usize = 128;
 
 /// What a program returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
+    /// `XDP_DROP`.
     Drop,
+    /// `XDP_PASS`.
     Pass,
+    /// `XDP_TX`.
     Transmit,
+    /// `XDP_REDIRECT`.
     Redirect,
 }
 
 /// What a program did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Output {
-    pub(crate) action: Action,
-    pub(crate) frame: Vec<u8>,
+pub struct Output {
+    /// What it returned.
+    pub action: Action,
+    /// The frame as it left it.
+    pub frame: Vec<u8>,
 }
 
 /// Runs the program of this name on a frame.
@@ -38,12 +44,12 @@ pub(crate) struct Output {
 /// The kernel zeroes what a program's packet grows into, which would hide header bytes that the program forgets to
 /// write. Metadata makes these bytes visible: it lies right in front of the packet, and when the packet grows the
 /// kernel moves a copy out of the way and leaves the old bytes, here all ones, for the program to overwrite.
-pub(crate) fn run(object: &mut Ebpf, program: &str, frame: &[u8]) -> Output {
+pub fn run(object: &mut Ebpf, program: &str, frame: &[u8]) -> Output {
     run_behind(object, program, frame, METADATA)
 }
 
 /// The same, with only `room` bytes for the packet to grow into.
-pub(crate) fn run_with_room(object: &mut Ebpf, program: &str, frame: &[u8], room: usize) -> Output {
+pub fn run_with_room(object: &mut Ebpf, program: &str, frame: &[u8], room: usize) -> Output {
     run_behind(object, program, frame, HEADROOM - RESERVED - room)
 }
 
