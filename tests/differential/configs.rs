@@ -8,7 +8,7 @@ use std::{
 use fastrand::Rng;
 use xdp_lb_tests::{
     builder::protocol,
-    model::config::{Backend, Config, Hash, Mode, Service, Way},
+    model::config::{Backend, Config, Hash, Interface, Mode, Service, Way},
 };
 
 const MODES: [Mode; 4] = [Mode::Ipip, Mode::Gue, Mode::L2, Mode::Local];
@@ -70,6 +70,7 @@ pub(crate) fn random(rng: &mut Rng) -> Config {
         check_tcp_flags: is(rng, 75),
         echo_reply: is(rng, 80),
         too_big_reply: is(rng, 75),
+        several_interfaces: is(rng, 60),
         has_answers: is(rng, 90),
         local_addresses,
         services,
@@ -120,7 +121,11 @@ fn ways(rng: &mut Rng, backends: &[IpAddr]) -> BTreeMap<IpAddr, Way> {
         rng.fill(&mut neighbour);
         neighbour[0] = 2;
         let way = Way {
-            is_back: is(rng, 92),
+            interface: if is(rng, 75) {
+                Interface::Same
+            } else {
+                pick(rng, &[Interface::Port, Interface::Port, Interface::Closed])
+            },
             source,
             neighbour: is(rng, 92).then_some(neighbour),
             egress: [2, 0xff, 0, 0, 0, rng.u8(..)],

@@ -61,7 +61,8 @@ impl Frames {
         let vip = pick(rng, &self.vips);
         let client = client(rng, vip);
         match rng.u8(..100) {
-            0..55 => {
+            0..10 => self.fragment(rng, vip),
+            10..55 => {
                 let payload = self.transport(rng);
                 packet(rng, client, vip, &payload)
             }
@@ -80,6 +81,25 @@ impl Frames {
                 let (code, rest, body) = (rng.u8(..2), word(rng), data(rng));
                 let message = Icmp { kind, code, ..Icmp { is_v6, ..Icmp::v4(kind, code, rest, &body) } };
                 packet(rng, client, vip, &message)
+            }
+        }
+    }
+
+    /// A fragment of one of few packets, so that later ones find the first one.
+    fn fragment(&self, rng: &mut Rng, vip: IpAddr) -> Vec<u8> {
+        let payload = self.transport(rng);
+        let (offset, is_followed) = pick(rng, &[(0, true), (0, true), (1, true), (7, false), (0x1fff, false)]);
+        let ttl = ttl(rng);
+        match vip {
+            IpAddr::V4(vip) => {
+                let flags_and_offset = offset | if is_followed { MORE_FRAGMENTS } else { 0 };
+                let header = Ipv4::between(Ipv4Addr::new(198, 51, 100, 7), vip);
+                Ipv4 { flags_and_offset, ttl, ..header }.carrying(&payload)
+            }
+            IpAddr::V6(vip) => {
+                let extensions = vec![Extension::Fragment { offset, is_followed }];
+                let header = Ipv6::between(Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 7), vip);
+                Ipv6 { extensions, hop_limit: ttl, ..header }.carrying(&payload)
             }
         }
     }
@@ -271,7 +291,9 @@ fn noise(rng: &mut Rng) -> Vec<u8> {
 /// Damages a frame in one place, mostly among its headers.
 fn damage(rng: &mut Rng, frame: &mut Vec<u8>) {
     let headers = frame.len().min(if rng.bool() { 54 } else { 140 });
-    let at = rng.usize(12.min(headers - 1)..headers);
+    // Seldom the ether type, for what is not IP is soon told.
+    let first = if rng.u8(..10) == 0 { 12 } else { 14 };
+    let at = rng.usize(first.min(headers - 1)..headers);
     match rng.u8(..10) {
         0..4 => frame[at] = byte(rng),
         4..6 => frame[at] ^= 1 << rng.u8(..8),

@@ -14,8 +14,6 @@ use xdp_lb_tests::{
 
 use crate::{case::Case, configs, counts::Counts, frames::Frames, smaller, subject::Subject};
 
-/// Packets of a configuration.
-const PACKETS: usize = 8192;
 /// Packets between two looks at the counters.
 const BATCH: usize = 512;
 
@@ -46,10 +44,9 @@ impl Tally {
     }
 }
 
-/// Reasons of the other program, of nodes with several interfaces, of spoiled tables and of drivers that leave no room.
+/// Reasons of the other program, of spoiled tables and of drivers that leave no room.
 fn is_out_of_reach(reason: Reason) -> bool {
     let others = [
-        Reason::Redirected,
         Reason::NoHeadroom,
         Reason::CorruptTable,
         Reason::Decapsulated,
@@ -113,6 +110,7 @@ impl Pair {
 
 fn does_match(outcome: &Outcome, output: &Output) -> bool {
     let action = match outcome.reason.kind() {
+        ReasonKind::Forward if outcome.reason == Reason::Redirected => Action::Redirect,
         ReasonKind::Forward | ReasonKind::Reply => Action::Transmit,
         ReasonKind::Deliver | ReasonKind::Pass => Action::Pass,
         ReasonKind::Drop => Action::Drop,
@@ -120,13 +118,13 @@ fn does_match(outcome: &Outcome, output: &Output) -> bool {
     output.action == action && output.frame == outcome.frame
 }
 
-/// Runs the round with this seed.
-pub(crate) fn run(seed: u64, tally: &mut Tally) {
+/// Runs so many packets through the configuration with this seed.
+pub(crate) fn run(seed: u64, packets: usize, tally: &mut Tally) {
     let mut rng = Rng::with_seed(seed);
     let config = configs::random(&mut rng);
     let frames = Frames::for_config(&config);
     let mut pair = Pair::new(&config);
-    for _ in 0..PACKETS / BATCH {
+    for _ in 0..packets / BATCH {
         let batch: Vec<Vec<u8>> = (0..BATCH).map(|_| frames.random(&mut rng)).collect();
         pair.model.forget();
         pair.subject.forget();

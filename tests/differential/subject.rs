@@ -1,6 +1,9 @@
 //! The real program, loaded and filled with what a config says.
 
+use std::collections::BTreeSet;
+
 use aya::maps::{HashMap, Map, MapData, PerCpuArray, PerCpuValues};
+use nix::net::if_::if_nametoindex;
 use xdp_lb::{
     Installed, Pins, Tables, Writer,
     model::{
@@ -11,10 +14,11 @@ use xdp_lb::{
     plan::plan,
     program::{Program, ProgramKind},
     totals,
+    tx_ports::TxPorts,
 };
 use xdp_lb_abi::{FragmentKey, FragmentOwner, Gates, Reason, map, program};
 use xdp_lb_tests::{
-    bed::{BpfFs, Scratch},
+    bed::{BpfFs, Namespace, Scratch},
     model::{
         Counted,
         config::{self, Backend, Config, Service},
@@ -23,6 +27,9 @@ use xdp_lb_tests::{
 };
 
 use crate::counts::Counts;
+
+/// Name of the other interface that the program runs on.
+const PORT: &str = "port";
 
 /// A loaded balancer. Pins go with the file system that they are in.
 pub(crate) struct Subject {
@@ -53,6 +60,8 @@ impl Subject {
         let (mut writer, mut installed) = Writer::open(Tables::open(&pins).expect("the maps")).expect("a writer");
         let plan = plan(&desired(config), &installed, config.hash_seed);
         writer.apply(&plan.changes, &mut installed).expect("the plan is carried out");
+        let mut ports = TxPorts::open(&pins).expect("the ports");
+        ports.set(&BTreeSet::from([port()])).expect("the port is written");
         if !config.has_answers {
             empty_buckets(&mut program);
         }
@@ -105,6 +114,23 @@ fn open(pins: &Pins, name: &str) -> Map {
     Map::from_map_data(MapData::from_pin(pins.map(name)).expect("the pin")).expect("a known type")
 }
 
+/// Runs a test in a namespace that has, besides `lo`, the interface [`PORT`].
+pub(crate) fn beside_a_port(test: impl FnOnce() + Send) {
+    let scratch = Scratch::create().expect("a directory (these tests need root)");
+    let namespace = Namespace::create(format!("{}-port", scratch.name())).expect("a namespace");
+    namespace.run("ip", &["link", "add", PORT, "type", "veth", "peer", "name", "peer"]).expect("a veth pair");
+    let tested = namespace.on_thread(|| {
+        test();
+        Ok(())
+    });
+    tested.expect("the test");
+}
+
+/// Index of the other interface that the program runs on.
+fn port() -> u32 {
+    if_nametoindex(PORT).expect("the namespace has the interface")
+}
+
 /// Leaves no CPU an answer, not even that which an idle one has saved up.
 fn empty_buckets(program: &mut Program) {
     let buckets = program.object().map_mut(map::REPLY_PACING).expect("the object holds the map");
@@ -116,6 +142,7 @@ fn empty_buckets(program: &mut Program) {
 
 fn gates(config: &Config) -> Gates {
     [
+        (Gates::SEVERAL_INTERFACES, config.several_interfaces),
         (Gates::DECREMENT_TTL, config.decrement_ttl),
         (Gates::CHECK_TCP_FLAGS, config.check_tcp_flags),
         (Gates::ECHO_REPLY, config.echo_reply),
@@ -169,6 +196,10 @@ fn member_key(backend: &Backend) -> MemberKey {
 }
 
 fn next_hop_key(backend: &Backend, way: &config::Way) -> NextHopKey {
-    let interface = if way.is_back { INTERFACE } else { INTERFACE + 1 };
+    let interface = match way.interface {
+        config::Interface::Same => INTERFACE,
+        config::Interface::Port => port(),
+        config::Interface::Closed => port() + 1000,
+    };
     NextHopKey { interface, neighbour: backend.address, source: way.source }
 }

@@ -24,6 +24,8 @@ pub struct Config {
     pub echo_reply: bool,
     /// Whether senders of packets that may be fragmented are told that they are too long.
     pub too_big_reply: bool,
+    /// Whether packets may leave by another interface than they came in by.
+    pub several_interfaces: bool,
     /// Whether answers may be sent at all: as many as there are packets, or none.
     pub has_answers: bool,
     /// VIP addresses that are bound on the node.
@@ -94,12 +96,24 @@ pub enum Mode {
     Local,
 }
 
+/// An interface, as packets see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Interface {
+    /// That by which they came in.
+    Same,
+    /// Another one that the program runs on.
+    Port,
+    /// One that it does not run on.
+    Closed,
+}
+
 /// The way to a backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Way {
-    /// Whether it leaves by the interface that packets come in by.
-    pub is_back: bool,
+    /// Where it leaves.
+    pub interface: Interface,
     /// The node's address on this way, of the backend's family.
     pub source: IpAddr,
     /// MAC of the neighbour, if it is known.

@@ -8,7 +8,7 @@ use super::{
     Counted, Model, Outcome,
     answer::Told,
     choice::Flow,
-    config::{Mode, Way},
+    config::{Interface, Mode, Way},
     packet::{Packet, Whole, number},
 };
 use crate::builder::{Frame, checksum, flow_hash, frame, ipv4, protocol};
@@ -82,9 +82,11 @@ impl Model {
         else {
             return stop(Reason::NextHopUnresolved);
         };
-        if !way.is_back {
-            return stop(Reason::OtherInterface);
-        }
+        let is_redirected = match way.interface {
+            Interface::Same => false,
+            Interface::Port if self.config.several_interfaces => true,
+            Interface::Port | Interface::Closed => return stop(Reason::OtherInterface),
+        };
         let outer = outer_length(backend.mode, backend.address);
         if packet.length + outer > usize::from(way.mtu) {
             let may_be_fragmented = !packet.is_v6 && number(packet.ip, 6) & ipv4::DONT_FRAGMENT == 0;
@@ -104,6 +106,7 @@ impl Model {
             }
         };
         let reason = match kind {
+            _ if is_redirected => Reason::Redirected,
             Kind::Packet(None) => Reason::Forwarded,
             Kind::Packet(Some(_)) => Reason::FirstFragment,
             Kind::Error => Reason::ForwardedIcmpError,
