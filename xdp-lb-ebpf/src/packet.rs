@@ -27,9 +27,16 @@ pub unsafe trait Frame {
     /// Takes `bytes` bytes away from the end.
     fn shrink_tail(&mut self, bytes: usize) -> Result<(), NoRoom>;
 
+    /// Sum of the `N` bytes at `offset` (at most [`MAX_SUM`]) in words of four bytes as they stand in memory, an
+    /// incomplete one filled up with zeros: a number that `checksum::finish` takes. `None` if the frame ends before.
+    fn sum<const N: usize>(&self, offset: usize) -> Option<u64>;
+
     /// Index of the interface that the frame came in by.
     fn ingress_interface(&self) -> u32;
 }
+
+/// The most bytes that [`Frame::sum`] takes at once: they are copied to the stack.
+pub const MAX_SUM: usize = 128;
 
 /// The head or the end of a frame cannot be moved that far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,14 +1,16 @@
 //! Binds the packet path to the kernel: what both programs share.
 
+use core::{mem::MaybeUninit, ptr};
+
 use aya_ebpf::{
     bindings::xdp_action,
-    helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
+    helpers::{bpf_csum_diff, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     programs::XdpContext,
 };
 use xdp_lb_abi::{Reason, ReasonCounters, ReasonKind};
 
 use crate::{
-    packet::{Frame, NoRoom},
+    packet::{Frame, MAX_SUM, NoRoom},
     verdict::Verdict,
 };
 
@@ -53,6 +55,26 @@ unsafe impl Frame for XdpFrame {
             0 => Ok(()),
             _ => Err(NoRoom),
         }
+    }
+
+    /// Through the stack: the offset is a number to the helper, not part of a packet pointer, so that the verifier need
+    /// not tell apart what comes behind by where it is.
+    #[inline(always)]
+    fn sum<const N: usize>(&self, offset: usize) -> Option<u64> {
+        const { assert!(N <= MAX_SUM && (N < 4 || N.is_multiple_of(4)), "whole words, and no more than there is room for") };
+        let mut copy = MaybeUninit::<[u32; MAX_SUM / 4]>::uninit();
+        let start = copy.as_mut_ptr().cast::<u32>();
+        if N < 4 {
+            // SAFETY: a local variable.
+            unsafe { start.write_volatile(0) };
+        }
+        // SAFETY: the context is the one the program was called with, and `N` bytes fit.
+        if unsafe { bpf_xdp_load_bytes(self.context.ctx, offset as u32, start.cast(), N as u32) } != 0 {
+            return None;
+        }
+        // SAFETY: the bytes were written above.
+        let sum = unsafe { bpf_csum_diff(ptr::null_mut(), 0, start, N.next_multiple_of(4) as u32, 0) };
+        Some(sum.cast_unsigned() & 0xffff_ffff)
     }
 
     #[inline(always)]

@@ -100,6 +100,16 @@ unsafe impl Frame for Buffer {
         Ok(())
     }
 
+    fn sum<const N: usize>(&self, offset: usize) -> Option<u64> {
+        let bytes: Vec<u8> = self.memory[self.start..].iter().skip(offset).take(N).map(Cell::get).collect();
+        let word = |bytes: &[u8]| {
+            let mut word = [0; 4];
+            word[..bytes.len()].copy_from_slice(bytes);
+            u64::from(u32::from_ne_bytes(word))
+        };
+        (bytes.len() == N).then(|| bytes.chunks(4).map(word).sum())
+    }
+
     fn ingress_interface(&self) -> u32 {
         3
     }

@@ -9,7 +9,7 @@ use super::REPLY_TTL;
 use crate::{
     checksum,
     headers::{ETHERNET_LEN, ICMP_LEN, IPV4_DONT_FRAGMENT, IPV4_LEN, IPV6_LEN, icmp, icmpv6, protocol},
-    packet::{Frame, Window},
+    packet::{Frame, MAX_SUM, Window},
     parse::Packet,
 };
 
@@ -20,6 +20,8 @@ const LONGEST_V6: usize = 1280;
 /// What the headers of an error take.
 const HEADERS_V4: usize = IPV4_LEN + ICMP_LEN;
 const HEADERS_V6: usize = IPV6_LEN + ICMP_LEN;
+/// Bytes that are summed at once.
+const BLOCK: usize = MAX_SUM;
 /// DSCP and ECN of IPv4 errors: internetwork control (RFC 1812, section 4.3.2.5).
 const TRAFFIC_CLASS_V4: u32 = 0xc0;
 
@@ -49,22 +51,24 @@ impl Problem {
 /// Turns a frame of `bytes` bytes into the error about its packet. `None`, with nothing written, if there is no room.
 #[inline(always)]
 pub(super) fn answer(frame: &mut impl Frame, packet: &Packet, problem: Problem, bytes: u64) -> Option<()> {
+    let (headers, longest) = match packet.family {
+        Family::V4 => (HEADERS_V4, LONGEST_V4),
+        Family::V6 => (HEADERS_V6, LONGEST_V6),
+    };
+    let quoted = quotable(frame, packet, longest - headers);
+    let sum = sum_of(frame, quoted)?;
+    make_room(frame, headers, quoted, bytes)?;
+    let header = problem.header(packet.family);
     match packet.family {
         Family::V4 => {
-            let quoted = quotable(frame, packet, LONGEST_V4 - HEADERS_V4);
-            let sum = sum_of::<{ LONGEST_V4 - HEADERS_V4 }>(frame, quoted);
-            make_room(frame, HEADERS_V4, quoted, bytes)?;
-            write_ipv4(&mut Window::at(frame, ETHERNET_LEN)?, packet, (HEADERS_V4 + quoted) as u32);
-            write_message(&mut Window::at(frame, ETHERNET_LEN + IPV4_LEN)?, problem.header(Family::V4), sum);
+            write_ipv4(&mut Window::at(frame, ETHERNET_LEN)?, packet, (headers + quoted) as u32);
+            write_message(&mut Window::at(frame, ETHERNET_LEN + IPV4_LEN)?, header, sum);
         }
         Family::V6 => {
-            let quoted = quotable(frame, packet, LONGEST_V6 - HEADERS_V6);
-            let sum = sum_of::<{ LONGEST_V6 - HEADERS_V6 }>(frame, quoted);
             let length = (ICMP_LEN + quoted) as u16;
             let sum = sum + sum_of_pseudo_header(packet, length);
-            make_room(frame, HEADERS_V6, quoted, bytes)?;
             write_ipv6(&mut Window::at(frame, ETHERNET_LEN)?, packet, length);
-            write_message(&mut Window::at(frame, ETHERNET_LEN + IPV6_LEN)?, problem.header(Family::V6), sum);
+            write_message(&mut Window::at(frame, ETHERNET_LEN + IPV6_LEN)?, header, sum);
         }
     }
     Some(())
@@ -77,27 +81,48 @@ fn quotable(frame: &impl Frame, packet: &Packet, most: usize) -> usize {
     most.min(packet.length as usize).min(linear)
 }
 
-/// Sum of the first `length` bytes of the packet, `MOST` at most, in words of four bytes as they stand in memory.
+/// Sum of the first `length` bytes of the packet, in words of four bytes as they stand in memory.
 ///
-/// Nothing behind the loop depends on where it ended, so that the verifier need not follow each of its exits.
+/// In blocks of constant size, the largest first: what is left gets smaller by the bits of its length. The verifier
+/// does not compare where two paths through it are, as long as no packet pointer depends on that (see [`Frame::sum`]).
 #[inline(always)]
-fn sum_of<const MOST: usize>(frame: &impl Frame, length: usize) -> u64 {
-    let mut sum = 0;
-    let mut at = 0;
-    while at < MOST && at + 4 <= length {
-        let Some(word) = Window::<4>::at(frame, ETHERNET_LEN + at) else { break };
-        sum += u64::from(word.get::<u32, 0>());
-        at += 4;
+fn sum_of(frame: &impl Frame, length: usize) -> Option<u64> {
+    let mut rest = Rest { at: ETHERNET_LEN, length, sum: 0 };
+    let mut blocks = 0;
+    while blocks < LONGEST_V6 / BLOCK && rest.length >= BLOCK {
+        rest.take::<BLOCK>(frame)?;
+        blocks += 1;
     }
-    // The last word may be incomplete: it is read together with bytes before it, which are shifted out.
-    let left = length % 4;
-    if left != 0
-        && let Some(word) = Window::<4>::at(frame, ETHERNET_LEN + length - 4)
-    {
-        let bytes = u32::from_le(word.get::<u32, 0>()) >> (8 * (4 - left));
-        sum += u64::from(bytes.to_le());
+    rest.take_if::<64>(frame)?;
+    rest.take_if::<32>(frame)?;
+    rest.take_if::<16>(frame)?;
+    rest.take_if::<8>(frame)?;
+    rest.take_if::<4>(frame)?;
+    rest.take_if::<2>(frame)?;
+    rest.take_if::<1>(frame)?;
+    Some(rest.sum)
+}
+
+/// What is still to be summed.
+struct Rest {
+    at: usize,
+    length: usize,
+    sum: u64,
+}
+
+impl Rest {
+    #[inline(always)]
+    fn take<const N: usize>(&mut self, frame: &impl Frame) -> Option<()> {
+        self.sum += frame.sum::<N>(self.at)?;
+        self.at += N;
+        self.length -= N;
+        Some(())
     }
-    sum
+
+    #[inline(always)]
+    fn take_if<const N: usize>(&mut self, frame: &impl Frame) -> Option<()> {
+        if self.length & N == 0 { Some(()) } else { self.take::<N>(frame) }
+    }
 }
 
 /// Sum of the addresses, the length and the protocol (RFC 8200, section 8.1); the error's source is the destination of
