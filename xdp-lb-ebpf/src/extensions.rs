@@ -6,6 +6,7 @@
 use xdp_lb_abi::Reason;
 
 use crate::{
+    bounds,
     fragment::Fragment,
     headers::{ipv6_fragment, protocol},
     packet::{Frame, Window},
@@ -14,6 +15,9 @@ use crate::{
 /// Headers that are walked past. RFC 8200 recommends an order with five before the transport header, of which senders
 /// use one or two; a packet with more than this many is dropped as `unsupported_protocol` if it is for a VIP.
 const MOST_HEADERS: usize = 4;
+
+/// Covers every offset that can come out: those of the longest headers behind each other.
+const OFFSETS: usize = 0x3fff;
 
 /// What all extension headers begin with: next header and length. None is shorter.
 const LEAST_LEN: usize = 8;
@@ -57,7 +61,9 @@ pub fn skip(frame: &impl Frame, upper: &mut Upper) -> Result<(), Reason> {
             _ => (units + 1) * 8,
         };
         upper.protocol = header.get::<u8, 0>();
-        upper.offset += length;
+        // Each kind of header leaves other bounds, and everything behind would be verified for every combination.
+        let offset = (upper.offset + length) as u64;
+        upper.offset = bounds::forget(offset, header.get::<u64, 0>()) as usize & OFFSETS;
     }
     Ok(())
 }

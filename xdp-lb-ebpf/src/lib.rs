@@ -14,6 +14,7 @@
 //! make LLVM pass packet pointers as 32-bit values, which the verifier refuses.
 #![cfg_attr(not(test), no_std)]
 
+pub mod bounds;
 pub mod checksum;
 pub mod decapsulate;
 pub mod ecn;

@@ -10,7 +10,7 @@ use xdp_lb_abi::{
     port_range, ring,
 };
 
-use crate::verdict::Verdict;
+use crate::{bounds, verdict::Verdict};
 
 /// The tables of the load balancer, and what it was loaded with.
 pub trait Tables {
@@ -153,11 +153,10 @@ impl RangesEntry {
             // SAFETY: `new`'s contract; the entry is this many aligned words.
             let word = unsafe { self.0.cast::<u64>().add(index) };
             // SAFETY: as above.
-            let range = PortRange::decode(unsafe { word.read_volatile() });
-            if let Some(range) = range
-                && range.takes(port, protocol)
-            {
-                return Some(range);
+            let word = unsafe { word.read_volatile() };
+            if PortRange::decode(word).is_some_and(|range| range.takes(port, protocol)) {
+                // Or everything behind would be verified for every range that may take a packet.
+                return PortRange::decode(bounds::forget(word, word));
             }
         }
         None
