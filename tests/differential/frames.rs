@@ -13,7 +13,10 @@ use xdp_lb_tests::{
     model::Config,
 };
 
-use crate::configs::{self, pick};
+use crate::{
+    backend::TUNNELS,
+    configs::{self, pick},
+};
 
 /// The kernel refuses shorter frames.
 const SHORTEST: usize = 14;
@@ -49,6 +52,43 @@ impl Frames {
             around(rng, &packet)
         };
         if rng.u8(..100) < 45 {
+            for _ in 0..rng.u8(1..4) {
+                damage(rng, &mut frame);
+            }
+        }
+        frame.truncate(LONGEST);
+        frame
+    }
+
+    /// A frame with a tunnelled packet for a backend.
+    pub(crate) fn tunnelled(&self, rng: &mut Rng, gue_port: u16) -> Vec<u8> {
+        let mut inner = self.packet(rng);
+        if rng.u8(..20) == 0 {
+            inner.truncate(rng.usize(..60));
+        }
+        let is_v6 = inner.first().is_some_and(|byte| byte >> 4 == 6);
+        let destination = match rng.u8(..20) {
+            0 => pick(rng, &self.vips),
+            _ => pick(rng, &TUNNELS),
+        };
+        let source = match (destination, rng.u8(..20)) {
+            (IpAddr::V4(_), 0) => Ipv4Addr::new(10, 1, 0, 1).into(),
+            (IpAddr::V4(_), _) => Ipv4Addr::new(10, 0, rng.u8(..), rng.u8(..)).into(),
+            (IpAddr::V6(_), 0) => Ipv6Addr::new(0x2001, 0xdb8, 0xa, 1, 0, 0, 0, 1).into(),
+            (IpAddr::V6(_), _) => Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, rng.u16(..)).into(),
+        };
+        let payload = match rng.u8(..20) {
+            0 => self.transport(rng),
+            1..9 => {
+                let port = if rng.u8(..20) == 0 { 53 } else { gue_port };
+                Transport::Udp(Udp { data: inner, ..Udp::between(rng.u16(..), port) })
+            }
+            9 => Transport::Raw(Raw { protocol: pick(rng, &[4, 41]), bytes: inner }),
+            _ => Transport::Raw(Raw { protocol: if is_v6 { 41 } else { 4 }, bytes: inner }),
+        };
+        let outer = packet(rng, source, destination, &payload);
+        let mut frame = around(rng, &outer);
+        if rng.u8(..100) < 40 {
             for _ in 0..rng.u8(1..4) {
                 damage(rng, &mut frame);
             }

@@ -7,6 +7,7 @@
 mod answer;
 mod choice;
 pub mod config;
+mod decapsulation;
 mod errors;
 mod forward;
 mod packet;
@@ -16,7 +17,7 @@ use std::{collections::HashMap, net::IpAddr};
 
 use xdp_lb_abi::Reason;
 
-pub use self::config::Config;
+pub use self::{config::Config, decapsulation::Decapsulation};
 use self::{
     forward::Owner,
     packet::{Look, Packet, Whole},
