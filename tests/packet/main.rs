@@ -18,6 +18,7 @@ mod random;
 mod ranges;
 mod refusals;
 mod told;
+mod verified;
 mod world;
 
 use xdp_lb_tests::test_run;

@@ -2,7 +2,7 @@
 
 use aya::{
     Ebpf,
-    programs::{TestRun, TestRunOptions, Xdp},
+    programs::{ProgramError, TestRun, TestRunOptions, Xdp},
 };
 
 /// Index of the interface that packets come in by: `lo`, which every network namespace has.
@@ -14,6 +14,8 @@ const HEADROOM: usize = 256;
 const RESERVED: usize = 40;
 /// Metadata in front of packets, unless a test wants less room.
 const METADATA: usize = 64;
+/// As much as kernels such as 6.1 take (kernel `xdp_metalen_invalid`); they refuse to run with more.
+const OLD_METADATA: usize = 32;
 /// Room for what a program adds.
 const GROWTH: usize = 128;
 
@@ -46,14 +48,16 @@ pub struct Output {
 /// kernel moves a copy out of the way and leaves the old bytes, here all ones, for the program to overwrite.
 pub fn run(object: &mut Ebpf, program: &str, frame: &[u8]) -> Output {
     run_behind(object, program, frame, METADATA)
+        .or_else(|_| run_behind(object, program, frame, OLD_METADATA))
+        .expect("the kernel runs the program")
 }
 
 /// The same, with only `room` bytes for the packet to grow into.
 pub fn run_with_room(object: &mut Ebpf, program: &str, frame: &[u8], room: usize) -> Output {
-    run_behind(object, program, frame, HEADROOM - RESERVED - room)
+    run_behind(object, program, frame, HEADROOM - RESERVED - room).expect("a kernel that takes so much metadata")
 }
 
-fn run_behind(object: &mut Ebpf, program: &str, frame: &[u8], metadata: usize) -> Output {
+fn run_behind(object: &mut Ebpf, program: &str, frame: &[u8], metadata: usize) -> Result<Output, ProgramError> {
     let program: &mut Xdp =
         object.program_mut(program).expect("the object holds the program").try_into().expect("it is an XDP program");
     let input = [&vec![0xff; metadata], frame].concat();
@@ -64,7 +68,7 @@ fn run_behind(object: &mut Ebpf, program: &str, frame: &[u8], metadata: usize) -
         ctx_in: Some(&context(metadata, input.len())),
         ..TestRunOptions::default()
     };
-    let result = program.test_run(options).expect("the kernel runs the program");
+    let result = program.test_run(options)?;
     let action = match result.return_value {
         1 => Action::Drop,
         2 => Action::Pass,
@@ -73,7 +77,7 @@ fn run_behind(object: &mut Ebpf, program: &str, frame: &[u8], metadata: usize) -
         other => panic!("the program returned {other}, which is none of its verdicts"),
     };
     let length = usize::try_from(result.data_size_out).expect("a length fits");
-    Output { action, frame: output[metadata..length].to_vec() }
+    Ok(Output { action, frame: output[metadata..length].to_vec() })
 }
 
 /// `struct xdp_md` (kernel `include/uapi/linux/bpf.h`): `data`, `data_end`, `data_meta`, and three numbers of which the first

@@ -15,6 +15,7 @@ mod process;
 mod setup;
 mod test;
 mod tidy;
+mod vm;
 mod workspace;
 
 /// Set-up, builds, tests and the demo of this workspace.
@@ -35,6 +36,8 @@ enum Command {
     Test(test::Options),
     /// Show the load balancer at work in network namespaces, with real traffic and a backend that fails.
     Demo(demo::Options),
+    /// Run the packet tests on Debian's 6.1 kernel, in a virtual machine.
+    Vm(vm::Options),
     /// Check that docs match the code, links lead somewhere and files say what lives in them.
     Tidy(tidy::Options),
 }
@@ -55,6 +58,7 @@ fn run(command: Command) -> Result<()> {
         Command::BuildEbpf(options) => build_ebpf::run(options),
         Command::Test(options) => test::run(&options),
         Command::Demo(options) => demo::run(options),
+        Command::Vm(options) => vm::run(&options),
         Command::Tidy(options) => tidy::run(options),
     }
 }

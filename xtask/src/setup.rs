@@ -52,7 +52,7 @@ pub(crate) fn ensure(level: Level) -> Result<()> {
 }
 
 fn up_to(level: Level) -> impl Iterator<Item = &'static Requirement> {
-    REQUIREMENTS.iter().filter(move |requirement| requirement.level <= level)
+    REQUIREMENTS.iter().filter(move |requirement| level.includes(requirement.level))
 }
 
 /// What is missing up to a level, each named on stderr with what it is for.

@@ -2,7 +2,7 @@
 
 use super::detect;
 
-/// What a requirement is needed for; each level includes those before it.
+/// What a requirement is needed for; see [`Level::includes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     /// Building the XDP programs.
@@ -11,6 +11,19 @@ pub(crate) enum Level {
     Test,
     /// Tests against optional servers, and the checks of `.ci/run`.
     All,
+    /// The tests on another kernel, in a virtual machine.
+    Vm,
+}
+
+impl Level {
+    /// Whether whoever needs this level needs what is required for the other one: each includes those before it, except that
+    /// the virtual machine needs no servers, and nothing else needs the virtual machine.
+    pub(crate) fn includes(self, other: Self) -> bool {
+        match self {
+            Self::Build | Self::Test | Self::All => other <= self,
+            Self::Vm => matches!(other, Self::Build | Self::Vm),
+        }
+    }
 }
 
 /// How a requirement is recognised.
@@ -142,6 +155,8 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     packaged("tshark", &["tshark"], Level::All, "an independent reading of our packets"),
     packaged("iperf3", &["iperf3"], Level::All, "throughput in tests"),
     server("promtool", "prometheus", &["prometheus"], Level::All, "checks metrics and alert rules"),
+    packaged("qemu-system-x86_64", &["qemu-system-x86"], Level::Vm, "runs another kernel"),
+    packaged("busybox", &["busybox-static"], Level::Vm, "is the user space of that kernel"),
     Requirement {
         name: "rustfmt",
         purpose: "checks the code's format",
